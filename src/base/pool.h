@@ -1,0 +1,37 @@
+/* A pool of equal blocks: O(1) take and give, no allocation in the steady state.
+ *
+ * Blocks come from chunks that are only returned when the pool is finished, so a pointer stays valid
+ * until it is given back. Contents of a taken block are undefined. */
+#ifndef KB_BASE_POOL_H
+#define KB_BASE_POOL_H
+
+#include <stddef.h>
+
+typedef struct kb_pool {
+    size_t block_size;
+    void *free;   /* singly linked through the first word of each free block */
+    void *chunks; /* likewise, to be freed at the end */
+    size_t live;  /* blocks taken and not given back */
+} kb_pool;
+
+void kb_pool_init(kb_pool *pool, size_t block_size);
+void kb_pool_fini(kb_pool *pool);
+void kb_pool_grow(kb_pool *pool);
+
+static inline void *kb_pool_take(kb_pool *pool)
+{
+    if (!pool->free) kb_pool_grow(pool);
+    void *block = pool->free;
+    pool->free = *(void **)block;
+    pool->live++;
+    return block;
+}
+
+static inline void kb_pool_give(kb_pool *pool, void *block)
+{
+    *(void **)block = pool->free;
+    pool->free = block;
+    pool->live--;
+}
+
+#endif
