@@ -1,0 +1,322 @@
+/* The template of a cube: routers, UCIe ports, memories, PEs, and the wires between them. */
+#include "topo/build_cube.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct builder {
+    kb_graph *g;
+    kb_die_type *die;
+    kb_cube_plan *plan;
+    const kb_spec *spec;
+    double pitch, margin_x, margin_y;
+    kb_err *err;
+} builder;
+
+static kb_node_info at(kb_kind kind, double x_mm, double y_mm)
+{
+    return (kb_node_info){.kind = kind, .x_mm = x_mm, .y_mm = y_mm, .home = KB_NO_LOCAL};
+}
+
+static uint16_t add(builder *b, kb_node_info info)
+{
+    return kb_die_add_node(b->g, b->die, info);
+}
+
+static const kb_node_info *info_of(const builder *b, uint16_t local)
+{
+    return &b->die->nodes.data[local];
+}
+
+static int read_missing(builder *b, bool missing[KB_MESH_MAX][KB_MESH_MAX])
+{
+    const char *path = "cube.noc.missing";
+    for (size_t i = 0; i < kb_spec_count(b->spec, path); i++) {
+        const char *name = kb_spec_list_string(b->spec, path, i);
+        int r, c, used = 0;
+        if (sscanf(name, "r%2dc%2d%n", &r, &c, &used) != 2 || name[used] || r < 0 || c < 0)
+            return kb_spec_reject(b->spec, path, b->err,
+                                  "expected router names such as r2c3, got \"%s\"", name);
+        if (r >= b->plan->rows || c >= b->plan->cols)
+            return kb_spec_reject(b->spec, path, b->err,
+                                  "there is no router %s in a mesh of %d rows and %d columns", name,
+                                  b->plan->rows, b->plan->cols);
+        missing[r][c] = true;
+    }
+    return KB_OK;
+}
+
+static int add_routers(builder *b)
+{
+    kb_cube_plan *plan = b->plan;
+    bool missing[KB_MESH_MAX][KB_MESH_MAX] = {{false}};
+    int status = read_missing(b, missing);
+    if (status) return status;
+    b->pitch = kb_spec_real(b->spec, "cube.noc.pitch_mm");
+    b->margin_x = (plan->width_mm - (plan->cols - 1) * b->pitch) / 2;
+    b->margin_y = (plan->width_mm - (plan->rows - 1) * b->pitch) / 2;
+    if (b->margin_x < 0 || b->margin_y < 0)
+        return kb_spec_reject(b->spec, "cube.noc.pitch_mm", b->err,
+                              "%d x %d routers %g mm apart do not fit into a cube of %g mm",
+                              plan->rows, plan->cols, b->pitch, plan->width_mm);
+    for (int r = 0; r < plan->rows; r++)
+        for (int c = 0; c < plan->cols; c++) {
+            plan->router[r][c] = KB_NO_LOCAL;
+            if (missing[r][c]) continue;
+            kb_node_info info =
+                at(KB_ROUTER, b->margin_x + c * b->pitch, b->margin_y + r * b->pitch);
+            info.a = (uint16_t)r;
+            info.b = (uint16_t)c;
+            info.home = (uint16_t)b->die->nodes.count;
+            plan->router[r][c] = add(b, info);
+        }
+    if (b->die->nodes.count == 0)
+        return kb_spec_reject(b->spec, "cube.noc.missing", b->err, "no router is left");
+    return KB_OK;
+}
+
+static void join_routers(builder *b)
+{
+    const kb_cube_plan *plan = b->plan;
+    double gbs = kb_spec_real(b->spec, "cube.noc.bw_gbs");
+    for (int r = 0; r < plan->rows; r++)
+        for (int c = 0; c < plan->cols; c++) {
+            uint16_t here = plan->router[r][c];
+            if (here == KB_NO_LOCAL) continue;
+            if (c + 1 < plan->cols && plan->router[r][c + 1] != KB_NO_LOCAL)
+                kb_die_join(b->g, b->die, here, plan->router[r][c + 1], gbs);
+            if (r + 1 < plan->rows && plan->router[r + 1][c] != KB_NO_LOCAL)
+                kb_die_join(b->g, b->die, here, plan->router[r + 1][c], gbs);
+        }
+}
+
+/* The existing router that is nearest to (row, col); equals go to the lower row, then column. */
+static uint16_t router_near(const builder *b, int row, int col)
+{
+    uint16_t best = KB_NO_LOCAL;
+    int best_distance = 1 << 20;
+    for (int r = 0; r < b->plan->rows; r++)
+        for (int c = 0; c < b->plan->cols; c++) {
+            int distance = (r > row ? r - row : row - r) + (c > col ? c - col : col - c);
+            if (b->plan->router[r][c] == KB_NO_LOCAL || distance >= best_distance) continue;
+            best = b->plan->router[r][c];
+            best_distance = distance;
+        }
+    return best;
+}
+
+/* Connections spread inwards from both ends of a side: 0, 1, ..., n-2, n-1. */
+static int spread(int connection, int connections, int places)
+{
+    int first = (connections + 1) / 2;
+    int place = connection < first ? connection : places - (connections - connection);
+    return place < 0 ? 0 : place >= places ? places - 1 : place;
+}
+
+static void add_ucie(builder *b)
+{
+    kb_cube_plan *plan = b->plan;
+    double gbs = kb_spec_real(b->spec, "cube.noc.bw_gbs");
+    double w = plan->width_mm;
+    for (int side = KB_NORTH; side <= KB_WEST; side++)
+        for (int c = 0; c < plan->connections; c++) {
+            bool across = side == KB_NORTH || side == KB_SOUTH;
+            int place = spread(c, plan->connections, across ? plan->cols : plan->rows);
+            int row = across ? (side == KB_NORTH ? 0 : plan->rows - 1) : place;
+            int col = across ? place : (side == KB_WEST ? 0 : plan->cols - 1);
+            uint16_t router = router_near(b, row, col);
+            const kb_node_info *home = info_of(b, router);
+            kb_node_info info = at(KB_UCIE, home->x_mm, home->y_mm);
+            if (across) info.y_mm = side == KB_NORTH ? 0 : w;
+            if (!across) info.x_mm = side == KB_WEST ? 0 : w;
+            info.a = (uint16_t)side;
+            info.b = (uint16_t)c;
+            info.home = router;
+            uint16_t port = add(b, info);
+            plan->ucie[side][c] = port;
+            kb_die_join(b->g, b->die, router, port, gbs);
+            kb_die_add_edge(b->g, b->die, port, KB_TO_PEER,
+                            kb_spec_real(b->spec, "cube.ucie.length_mm"),
+                            kb_spec_real(b->spec, "cube.ucie.bw_gbs"));
+        }
+}
+
+/* A node that hangs off the router nearest to (row, col), at the router's place. */
+static uint16_t add_at_router(builder *b, kb_kind kind, int row, int col, double gbs)
+{
+    uint16_t router = router_near(b, row, col);
+    kb_node_info info = at(kind, info_of(b, router)->x_mm, info_of(b, router)->y_mm);
+    info.home = router;
+    uint16_t node = add(b, info);
+    kb_die_join(b->g, b->die, router, node, gbs);
+    return node;
+}
+
+/* Routers of the PEs of a corner: from the corner inwards along a row, then the next row. North
+ * rows start at 0 (west) and 1 (east), south rows at h-2 (west) and h-1 (east), so that PEs of the
+ * same half do not share the rows on which they leave the cube. */
+static uint16_t pe_router(const builder *b, const char *corner, int n)
+{
+    const kb_cube_plan *plan = b->plan;
+    bool north = corner[0] == 'N', west = corner[1] == 'W';
+    int half_rows = plan->rows / 2 > 0 ? plan->rows / 2 : 1;
+    int half_cols = plan->cols / 2 > 0 ? plan->cols / 2 : 1;
+    int start = half_rows > 1 && (north != west) ? 1 : 0;
+    int per_corner = (int)kb_spec_int(b->spec, "cube.pe_layout.pe_per_corner");
+    int width = per_corner < half_cols ? per_corner : half_cols;
+    int row = (start + n / width) % half_rows;
+    int col = n % width;
+    if (!west) col = plan->cols - width + col;
+    if (!north) row = plan->rows - 1 - row;
+    return router_near(b, row, col);
+}
+
+static void add_pe(builder *b, const char *corner, int n_in_corner)
+{
+    kb_cube_plan *plan = b->plan;
+    int pe = plan->pes++;
+    uint16_t router = pe_router(b, corner, n_in_corner);
+    const kb_node_info home = *info_of(b, router);
+    double gbs = kb_spec_real(b->spec, "cube.noc.bw_gbs");
+    plan->pe[pe] = (uint16_t)b->die->nodes.count;
+    plan->pe_half[pe] = corner[0] == 'S';
+    plan->pe_west[pe] = corner[1] == 'E';
+    for (int kind = KB_PE_CPU; kind <= KB_PE_MMU; kind++) {
+        kb_node_info info = at((kb_kind)kind, home.x_mm, home.y_mm);
+        info.a = (uint16_t)pe;
+        info.home = router;
+        uint16_t node = add(b, info);
+        if (kind == KB_PE_CPU || kind == KB_PE_DMA || kind == KB_PE_TCM || kind == KB_PE_MMU)
+            kb_die_join(b->g, b->die, router, node, gbs);
+    }
+}
+
+static int add_pes(builder *b)
+{
+    size_t corners = kb_spec_count(b->spec, "cube.pe_layout.corners");
+    int per_corner = (int)kb_spec_int(b->spec, "cube.pe_layout.pe_per_corner");
+    if (corners < 1 || corners * (size_t)per_corner > KB_PE_MAX)
+        return kb_spec_reject(b->spec, "cube.pe_layout.pe_per_corner", b->err,
+                              "%zu corners of %d PEs; expected 1 to %d PEs in a cube", corners,
+                              per_corner, KB_PE_MAX);
+    for (size_t i = 0; i < corners; i++)
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(kb_spec_list_string(b->spec, "cube.pe_layout.corners", i),
+                        kb_spec_list_string(b->spec, "cube.pe_layout.corners", j)))
+                return kb_spec_reject(b->spec, "cube.pe_layout.corners", b->err,
+                                      "a corner is listed twice");
+    for (size_t i = 0; i < corners; i++)
+        for (int n = 0; n < per_corner; n++)
+            add_pe(b, kb_spec_list_string(b->spec, "cube.pe_layout.corners", i), n);
+    return KB_OK;
+}
+
+/* The PE beside which a slice lies: inverse of kb_graph_own_slice. */
+static int pe_of_slice(const kb_cube_plan *plan, int slice)
+{
+    return slice * plan->pes / plan->slices;
+}
+
+/* Crossbars above and below the HBM in the middle of the cube, bridges left and right of it. */
+static void add_xbars(builder *b)
+{
+    kb_cube_plan *plan = b->plan;
+    double w = plan->width_mm, gbs = kb_spec_real(b->spec, "cube.bridge.bw_gbs");
+    for (int half = 0; half < 2; half++) {
+        kb_node_info info = at(KB_XBAR, w / 2, w / 2 + (half ? 2.0 : -2.0));
+        info.a = (uint16_t)half;
+        plan->xbars[half] = add(b, info);
+    }
+    for (int side = 0; side < 2; side++) {
+        kb_node_info info = at(KB_BRIDGE, w / 2 + (side ? 4.0 : -4.0), w / 2);
+        info.a = (uint16_t)side;
+        plan->bridges[side] = add(b, info);
+        kb_die_join(b->g, b->die, plan->xbars[0], plan->bridges[side], gbs);
+        kb_die_join(b->g, b->die, plan->bridges[side], plan->xbars[1], gbs);
+    }
+}
+
+static bool has_edge(const kb_die_type *die, uint16_t from, uint16_t to)
+{
+    for (size_t i = 0; i < die->edges.count; i++)
+        if (die->edges.data[i].from == from && die->edges.data[i].to == to) return true;
+    return false;
+}
+
+static void add_slice_behind_xbar(builder *b, int slice)
+{
+    kb_cube_plan *plan = b->plan;
+    int half = plan->slices > 1 && slice >= (plan->slices + 1) / 2;
+    int in_half = half ? slice - (plan->slices + 1) / 2 : slice;
+    int across = half ? plan->slices / 2 : (plan->slices + 1) / 2;
+    /* The slices of a half lie side by side over the 8 mm width of the HBM stack. */
+    double x = plan->width_mm / 2 - 4.0 + 8.0 * (in_half + 0.5) / across;
+    kb_node_info info = at(KB_HBM_CTRL, x, plan->width_mm / 2 + (half ? 1.0 : -1.0));
+    info.a = (uint16_t)slice;
+    info.b = (uint16_t)half;
+    info.home = info_of(b, plan->pe[pe_of_slice(plan, slice)])->home;
+    uint16_t node = add(b, info);
+    uint16_t xbar = plan->xbars[half];
+    plan->slice[slice] = node;
+    plan->slice_entry[slice] = info.home;
+    kb_die_join(b->g, b->die, xbar, node, kb_spec_real(b->spec, "cube.xbar.xbar_to_hbm_bw_gbs"));
+    if (!has_edge(b->die, info.home, xbar))
+        kb_die_join(b->g, b->die, info.home, xbar,
+                    kb_spec_real(b->spec, "cube.xbar.noc_to_xbar_bw_gbs"));
+}
+
+static void add_slice_at_router(builder *b, int slice)
+{
+    kb_cube_plan *plan = b->plan;
+    uint16_t router = info_of(b, plan->pe[pe_of_slice(plan, slice)])->home;
+    kb_node_info info = at(KB_HBM_CTRL, info_of(b, router)->x_mm, info_of(b, router)->y_mm);
+    info.a = (uint16_t)slice;
+    info.home = router;
+    uint16_t node = add(b, info);
+    plan->slice[slice] = node;
+    plan->slice_entry[slice] = router;
+    kb_die_join(b->g, b->die, router, node, kb_spec_real(b->spec, "cube.xbar.xbar_to_hbm_bw_gbs"));
+}
+
+static void add_hbm(builder *b)
+{
+    kb_cube_plan *plan = b->plan;
+    plan->slices = (int)kb_spec_int(b->spec, "cube.memory_map.hbm_slices_per_cube");
+    plan->xbar = !strcmp(kb_spec_string(b->spec, "cube.hbm_access"), "xbar");
+    if (plan->xbar) {
+        add_xbars(b);
+        double gbs = kb_spec_real(b->spec, "cube.xbar.pe_to_xbar_bw_gbs");
+        for (int pe = 0; pe < plan->pes; pe++)
+            kb_die_join(b->g, b->die, (uint16_t)(plan->pe[pe] + KB_PE_DMA - KB_PE_CPU),
+                        plan->xbars[plan->pe_half[pe]], gbs);
+    }
+    for (int slice = 0; slice < plan->slices; slice++) {
+        if (plan->xbar)
+            add_slice_behind_xbar(b, slice);
+        else
+            add_slice_at_router(b, slice);
+    }
+}
+
+int kb_build_cube(kb_graph *g, kb_err *err)
+{
+    kb_cube_plan *plan = &g->cube_plan;
+    builder b = {.g = g, .die = &g->cube, .plan = plan, .spec = g->spec, .err = err};
+    plan->rows = (int)kb_spec_int(g->spec, "cube.noc.rows");
+    plan->cols = (int)kb_spec_int(g->spec, "cube.noc.cols");
+    plan->width_mm = kb_spec_real(g->spec, "sip.cube_mesh.pitch_mm");
+    plan->connections = (int)kb_spec_int(g->spec, "cube.ucie.connections");
+    int status = add_routers(&b);
+    if (status) return status;
+    join_routers(&b);
+    add_ucie(&b);
+    double noc_gbs = kb_spec_real(g->spec, "cube.noc.bw_gbs");
+    plan->m_cpu = add_at_router(&b, KB_M_CPU, 0, (plan->cols - 1) / 2, noc_gbs);
+    plan->sram =
+        add_at_router(&b, KB_SRAM, plan->rows / 2, 0, kb_spec_real(g->spec, "cube.sram.bw_gbs"));
+    status = add_pes(&b);
+    if (status) return status;
+    add_hbm(&b);
+    kb_die_finish(&g->cube);
+    return kb_noc_table(g, err);
+}
