@@ -1,0 +1,199 @@
+#include "data/array.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { ALIGN = 64, HEADER = (sizeof(kb_array) + ALIGN - 1) / ALIGN * ALIGN };
+
+char *kb_shape_text(int rank, const size_t *shape, char text[KB_SHAPE_TEXT])
+{
+    size_t used = 1;
+    text[0] = '(';
+    for (int i = 0; i < rank; i++)
+        used +=
+            (size_t)snprintf(text + used, KB_SHAPE_TEXT - used, "%s%zu", i ? ", " : "", shape[i]);
+    snprintf(text + used, KB_SHAPE_TEXT - used, rank == 1 ? ",)" : ")");
+    return text;
+}
+
+static size_t machine_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (size_t)pages * (size_t)size : SIZE_MAX / 2;
+}
+
+int kb_array_check_size(kb_dtype dtype, int rank, const size_t *shape, size_t *count, kb_err *err)
+{
+    if (rank < 0 || rank > KB_MAX_RANK)
+        return kb_fail(err, KB_EINVAL, "an array has at most %d dimensions, not %d", KB_MAX_RANK,
+                       rank);
+    char text[KB_SHAPE_TEXT];
+    size_t total = 1, bytes;
+    bool overflow = false, empty = false;
+    for (int i = 0; i < rank; i++) {
+        empty = empty || shape[i] == 0;
+        overflow = __builtin_mul_overflow(total, shape[i], &total) || overflow;
+    }
+    if (empty) total = 0;
+    overflow = overflow && !empty;
+    if (overflow || __builtin_mul_overflow(total, kb_dtype_size(dtype), &bytes))
+        return kb_fail(err, KB_EINVAL, "shape %s of %s: the size overflows",
+                       kb_shape_text(rank, shape, text), kb_dtype_name(dtype));
+    if (bytes > machine_memory())
+        return kb_fail(err, KB_ELIMIT, "shape %s of %s needs %zu bytes, more than this machine has",
+                       kb_shape_text(rank, shape, text), kb_dtype_name(dtype), bytes);
+    *count = total;
+    return 0;
+}
+
+int kb_array_create(kb_dtype dtype, int rank, const size_t *shape, kb_array **out, kb_err *err)
+{
+    size_t count;
+    int code = kb_array_check_size(dtype, rank, shape, &count, err);
+    if (code) return code;
+    size_t nbytes = count * kb_dtype_size(dtype);
+    size_t storage = HEADER + (nbytes + ALIGN - 1) / ALIGN * ALIGN;
+    kb_array *array = aligned_alloc(ALIGN, storage);
+    if (!array) return kb_fail(err, KB_ELIMIT, "out of memory: an array of %zu bytes", nbytes);
+    *array = (kb_array){.dtype = dtype, .rank = rank, .count = count, .nbytes = nbytes};
+    atomic_init(&array->refs, 1);
+    for (int i = 0; i < rank; i++) array->shape[i] = shape[i];
+    array->data = (char *)array + HEADER;
+    *out = array;
+    return 0;
+}
+
+int kb_array_zeros(kb_dtype dtype, int rank, const size_t *shape, kb_array **out, kb_err *err)
+{
+    int code = kb_array_create(dtype, rank, shape, out, err);
+    if (code == 0) memset((*out)->data, 0, (*out)->nbytes);
+    return code;
+}
+
+kb_array *kb_array_retain(kb_array *array)
+{
+    atomic_fetch_add_explicit(&array->refs, 1, memory_order_relaxed);
+    return array;
+}
+
+void kb_array_release(kb_array *array)
+{
+    /* acq_rel: the thread that frees has seen what every other holder wrote before letting go. */
+    if (array && atomic_fetch_sub_explicit(&array->refs, 1, memory_order_acq_rel) == 1) free(array);
+}
+
+void kb_array_fill(kb_array *array, kb_dtype from, const void *value)
+{
+    if (array->count == 0) return;
+    size_t size = kb_dtype_size(array->dtype), done = size;
+    kb_convert(array->dtype, array->data, from, value, 1);
+    while (done < array->nbytes) { /* double what is there */
+        size_t part = done < array->nbytes - done ? done : array->nbytes - done;
+        memcpy((char *)array->data + done, array->data, part);
+        done += part;
+    }
+}
+
+int kb_array_cast(const kb_array *array, kb_dtype dtype, kb_array **out, kb_err *err)
+{
+    kb_array *result = NULL;
+    int code = kb_array_create(dtype, array->rank, array->shape, &result, err);
+    if (code) return code;
+    kb_convert(dtype, result->data, array->dtype, array->data, array->count);
+    *out = result;
+    return 0;
+}
+
+int kb_array_copy(const kb_array *array, kb_array **out, kb_err *err)
+{
+    return kb_array_cast(array, array->dtype, out, err);
+}
+
+int kb_array_reshape_in_place(kb_array *array, int rank, const size_t *shape, kb_err *err)
+{
+    size_t count;
+    int code = kb_array_check_size(array->dtype, rank, shape, &count, err);
+    if (code) return code;
+    if (count != array->count) {
+        char have[KB_SHAPE_TEXT], want[KB_SHAPE_TEXT];
+        return kb_fail(err, KB_EINVAL, "cannot reshape %s (%zu elements) to %s (%zu elements)",
+                       kb_shape_text(array->rank, array->shape, have), array->count,
+                       kb_shape_text(rank, shape, want), count);
+    }
+    array->rank = rank;
+    for (int i = 0; i < rank; i++) array->shape[i] = shape[i];
+    return 0;
+}
+
+int kb_array_reshape(const kb_array *array, int rank, const size_t *shape, kb_array **out,
+                     kb_err *err)
+{
+    kb_array *result = NULL;
+    int code = kb_array_copy(array, &result, err);
+    if (code) return code;
+    code = kb_array_reshape_in_place(result, rank, shape, err);
+    if (code)
+        kb_array_release(result);
+    else
+        *out = result;
+    return code;
+}
+
+void kb_strides(int rank, const size_t *shape, size_t *strides)
+{
+    size_t stride = 1;
+    for (int i = rank; i-- > 0;) {
+        strides[i] = stride;
+        stride *= shape[i];
+    }
+}
+
+#define COPY_LINE(type)                                                                            \
+    do {                                                                                           \
+        type *d = dst;                                                                             \
+        const type *s = src;                                                                       \
+        for (size_t i = 0; i < n; i++) d[i * dst_step] = s[i * src_step];                          \
+    } while (0)
+
+static void copy_line(size_t size, size_t n, void *dst, size_t dst_step, const void *src,
+                      size_t src_step)
+{
+    if (dst_step == 1 && src_step == 1) {
+        memcpy(dst, src, n * size);
+        return;
+    }
+    switch (size) {
+    case 1:
+        COPY_LINE(uint8_t);
+        break;
+    case 2:
+        COPY_LINE(kb_word16);
+        break;
+    case 4:
+        COPY_LINE(kb_word32);
+        break;
+    default:
+        assert(size == 8);
+        COPY_LINE(kb_word64);
+    }
+}
+
+void kb_copy_strided(size_t size, int rank, const size_t *shape, void *dst,
+                     const size_t *dst_strides, const void *src, const size_t *src_strides)
+{
+    if (rank == 0) {
+        memcpy(dst, src, size);
+        return;
+    }
+    if (rank == 1) {
+        if (shape[0]) copy_line(size, shape[0], dst, dst_strides[0], src, src_strides[0]);
+        return;
+    }
+    char *d = dst;
+    const char *s = src;
+    for (size_t i = 0; i < shape[0]; i++)
+        kb_copy_strided(size, rank - 1, shape + 1, d + i * dst_strides[0] * size, dst_strides + 1,
+                        s + i * src_strides[0] * size, src_strides + 1);
+}

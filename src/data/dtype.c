@@ -1,0 +1,145 @@
+#include "data/dtype.h"
+
+#include <assert.h>
+
+static const struct {
+    const char *name, *long_name;
+    unsigned char size;
+    unsigned char class;
+} TYPES[KB_DTYPE_COUNT] = {
+    [KB_F16] = {"f16", "float16", 2, KB_CLASS_FLOAT},
+    [KB_BF16] = {"bf16", "bfloat16", 2, KB_CLASS_FLOAT},
+    [KB_F32] = {"f32", "float32", 4, KB_CLASS_FLOAT},
+    [KB_F64] = {"f64", "float64", 8, KB_CLASS_FLOAT},
+    [KB_I8] = {"i8", "int8", 1, KB_CLASS_SIGNED},
+    [KB_I16] = {"i16", "int16", 2, KB_CLASS_SIGNED},
+    [KB_I32] = {"i32", "int32", 4, KB_CLASS_SIGNED},
+    [KB_I64] = {"i64", "int64", 8, KB_CLASS_SIGNED},
+    [KB_U8] = {"u8", "uint8", 1, KB_CLASS_UNSIGNED},
+    [KB_U16] = {"u16", "uint16", 2, KB_CLASS_UNSIGNED},
+    [KB_U32] = {"u32", "uint32", 4, KB_CLASS_UNSIGNED},
+    [KB_U64] = {"u64", "uint64", 8, KB_CLASS_UNSIGNED},
+    [KB_BOOL] = {"bool", "bool", 1, KB_CLASS_BOOL},
+};
+
+const char *kb_dtype_name(kb_dtype dtype)
+{
+    assert(dtype < KB_DTYPE_COUNT);
+    return TYPES[dtype].name;
+}
+
+size_t kb_dtype_size(kb_dtype dtype)
+{
+    assert(dtype < KB_DTYPE_COUNT);
+    return TYPES[dtype].size;
+}
+
+kb_dtype_class kb_dtype_class_of(kb_dtype dtype)
+{
+    assert(dtype < KB_DTYPE_COUNT);
+    return (kb_dtype_class)TYPES[dtype].class;
+}
+
+int kb_dtype_from_name(const char *name)
+{
+    for (int i = 0; i < KB_DTYPE_COUNT; i++)
+        if (strcmp(name, TYPES[i].name) == 0 || strcmp(name, TYPES[i].long_name) == 0) return i;
+    return -1;
+}
+
+static kb_dtype wider(kb_dtype a, kb_dtype b)
+{
+    if (TYPES[a].size == TYPES[b].size) return a == b ? a : KB_F32; /* f16 with bf16 */
+    return TYPES[a].size > TYPES[b].size ? a : b;
+}
+
+static kb_dtype signed_with_unsigned(kb_dtype s, kb_dtype u)
+{
+    if (TYPES[s].size > TYPES[u].size) return s;
+    switch (TYPES[u].size) {
+    case 1:
+        return KB_I16;
+    case 2:
+        return KB_I32;
+    case 4:
+        return KB_I64;
+    default:
+        return KB_F64;
+    }
+}
+
+static kb_dtype float_with_integer(kb_dtype f, kb_dtype i)
+{
+    kb_dtype holds = TYPES[i].size == 1 ? f : TYPES[i].size == 2 ? KB_F32 : KB_F64;
+    return wider(f, holds);
+}
+
+kb_dtype kb_dtype_promote(kb_dtype a, kb_dtype b)
+{
+    int ca = TYPES[a].class, cb = TYPES[b].class;
+    if (ca == cb) return wider(a, b);
+    if (ca == KB_CLASS_BOOL) return b;
+    if (cb == KB_CLASS_BOOL) return a;
+    if (ca == KB_CLASS_FLOAT) return float_with_integer(a, b);
+    if (cb == KB_CLASS_FLOAT) return float_with_integer(b, a);
+    return ca == KB_CLASS_SIGNED ? signed_with_unsigned(a, b) : signed_with_unsigned(b, a);
+}
+
+float kb_f16_to_f32(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31,
+             fraction = half & 1023;
+    if (exponent == 31) /* infinity, or NaN made quiet */
+        return kb_float_of_bits(sign | 0x7f800000 | fraction << 13 | (fraction ? 0x400000 : 0));
+    if (exponent == 0) { /* subnormal: fraction units of 2^-24, exact in f32 */
+        float magnitude = (float)fraction * 0x1p-24f;
+        return kb_float_of_bits(sign | kb_float_bits(magnitude));
+    }
+    return kb_float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+uint16_t kb_f32_to_f16(float value)
+{
+    uint32_t bits = kb_float_bits(value), magnitude = bits & 0x7fffffff;
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    if (magnitude > 0x7f800000) return (uint16_t)(sign | 0x7e00 | (magnitude >> 13 & 0x3ff));
+    if (magnitude >= 0x477ff000) return sign | 0x7c00; /* 65520 and above round to infinity */
+    if (magnitude < 0x38800000) {
+        /* Below 2^-14 the result counts units of 2^-24. Adding 0.5, whose last place is 2^-24,
+         * makes the addition do that rounding; the count is then the low bits of the sum. */
+        float sum = kb_float_of_bits(magnitude) + 0.5f;
+        return (uint16_t)(sign | (kb_float_bits(sum) - 0x3f000000));
+    }
+    uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1); /* nearest, ties to even */
+    return (uint16_t)(sign | (rounded - (112u << 23)) >> 13);
+}
+
+uint16_t kb_f32_to_bf16(float value)
+{
+    uint32_t bits = kb_float_bits(value);
+    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* Round to odd: truncate, and set the last bit if anything was lost. The float that results still
+ * knows on which side of every shorter tie the double was, so that rounding it again to 16 bits
+ * gives what rounding the double once would (Boldo and Melquiond, 2008). */
+static float round_to_odd(double value)
+{
+    float near = (float)value;
+    if (near != near || (double)near == value) return near;
+    uint32_t bits = kb_float_bits(near);
+    double magnitude = value < 0 ? -value : value;
+    if ((double)kb_float_of_bits(bits & 0x7fffffff) > magnitude) bits--;
+    return kb_float_of_bits(bits | 1);
+}
+
+uint16_t kb_f64_to_f16(double value)
+{
+    return kb_f32_to_f16(round_to_odd(value));
+}
+
+uint16_t kb_f64_to_bf16(double value)
+{
+    return kb_f32_to_bf16(round_to_odd(value));
+}

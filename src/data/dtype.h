@@ -1,0 +1,109 @@
+/* Element types, and conversion between them.
+ *
+ * Sizes are those of the stored element. KB_BOOL is one byte holding 0 or 1: masks are arrays of
+ * it. There is no arithmetic type for f16 and bf16 here: they are storage formats, held as their 16
+ * bits; whoever computes widens, computes, and rounds once (compilers keep excess precision in
+ * _Float16).
+ *
+ * Conversion rules, the same bits on every CPU:
+ * - to a narrower float: one rounding to nearest, ties to even, from the exact source value, with
+ *   subnormals, infinities, and NaN (sign and leading payload bits kept, made quiet);
+ * - float to integer: toward zero; beyond the range saturates; NaN gives 0;
+ * - integer to integer: the low bits (two's complement), as C and NumPy do;
+ * - to bool: whether the value differs from 0 (NaN does); from bool: 0 or 1. */
+#ifndef KB_DATA_DTYPE_H
+#define KB_DATA_DTYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef enum kb_dtype {
+    KB_F16,
+    KB_BF16,
+    KB_F32,
+    KB_F64,
+    KB_I8,
+    KB_I16,
+    KB_I32,
+    KB_I64,
+    KB_U8,
+    KB_U16,
+    KB_U32,
+    KB_U64,
+    KB_BOOL,
+    KB_DTYPE_COUNT
+} kb_dtype;
+
+typedef enum kb_dtype_class {
+    KB_CLASS_FLOAT,
+    KB_CLASS_SIGNED,
+    KB_CLASS_UNSIGNED,
+    KB_CLASS_BOOL
+} kb_dtype_class;
+
+/* "f16", "bf16", … "u64", "bool". */
+const char *kb_dtype_name(kb_dtype dtype);
+
+/* Bytes per element. */
+size_t kb_dtype_size(kb_dtype dtype);
+
+kb_dtype_class kb_dtype_class_of(kb_dtype dtype);
+
+/* The type of that name, or -1. Understands ours, and "float16", "bfloat16", "int8", "uint8", …. */
+int kb_dtype_from_name(const char *name);
+
+/* The type that holds the result of an operation on both. One kind: the wider of the two (f16 with
+ * bf16: f32); bool gives way to anything; signed with unsigned: the smallest signed type that holds
+ * both, f64 if none does; integer with float: the smallest float at least as wide as the float one
+ * whose significand holds the integer type, else f64. This is NumPy's table (bf16 treated as f16).
+ */
+kb_dtype kb_dtype_promote(kb_dtype a, kb_dtype b);
+
+/* Elements moved without regard to their type: may alias anything. */
+typedef uint16_t __attribute__((may_alias)) kb_word16;
+typedef uint32_t __attribute__((may_alias)) kb_word32;
+typedef uint64_t __attribute__((may_alias)) kb_word64;
+
+static inline bool kb_dtype_is_float(kb_dtype dtype)
+{
+    return dtype <= KB_F64;
+}
+
+static inline float kb_float_of_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint32_t kb_float_bits(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static inline float kb_bf16_to_f32(uint16_t half)
+{
+    return kb_float_of_bits((uint32_t)half << 16);
+}
+
+float kb_f16_to_f32(uint16_t half);
+uint16_t kb_f32_to_f16(float value);
+uint16_t kb_f32_to_bf16(float value);
+
+/* Straight from double: going through a nearest float would round twice. */
+uint16_t kb_f64_to_f16(double value);
+uint16_t kb_f64_to_bf16(double value);
+
+/* `n` elements from `src` to `dst`, which do not overlap (or are the same address and type). */
+void kb_convert(kb_dtype to, void *dst, kb_dtype from, const void *src, size_t n);
+
+/* kb_convert between f16 and f32 without the CPU's conversion instructions: what they are tested
+ * against. */
+void kb_convert_f16_portable(float *dst, const uint16_t *src, size_t n);
+void kb_convert_to_f16_portable(uint16_t *dst, const float *src, size_t n);
+
+#endif

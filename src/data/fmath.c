@@ -1,0 +1,298 @@
+#include "data/fmath.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LN2         0x1.62e42fefa39efp-1
+#define LN2_HIGH    0x1.62e42fefa2000p-1 /* 40 bits: times an exponent it is exact */
+#define LN2_LOW     0x1.9ef35793c7673p-41
+#define LOG2_E      0x1.71547652b82fep+0
+#define TWO_SQRT_PI 0x1.20dd750429b6dp+0 /* 2 / sqrt(pi) */
+
+/* An unevaluated sum: high carries the value, low what rounding took from it. */
+typedef struct pair {
+    double high, low;
+} pair;
+
+static uint64_t bits_of(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static double of_bits(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* a + b exactly, for |a| >= |b| (Dekker 1971). */
+static pair fast_two_sum(double a, double b)
+{
+    double sum = a + b;
+    return (pair){sum, b - (sum - a)};
+}
+
+/* a * b exactly, by splitting both factors in halves of 26 bits (Dekker 1971). */
+static pair two_product(double a, double b)
+{
+    double p = a * b, wa = 0x1.0000002p27 * a, wb = 0x1.0000002p27 * b;
+    double ah = wa - (wa - a), bh = wb - (wb - b), al = a - ah, bl = b - bh;
+    return (pair){p, ((ah * bh - p) + ah * bl + al * bh) + al * bl};
+}
+
+/* x * 2^k for any k; at most one rounding, and only into the subnormal range. */
+static double scale(double x, int k)
+{
+    for (; k > 1000; k -= 1000) x *= 0x1p1000;
+    for (; k < -1000; k += 900) x *= 0x1p-900;
+    return x * of_bits((uint64_t)(k + 1023) << 52);
+}
+
+/* e^r - 1 for |r| <= ln 2 / 2: the Taylor series, whose next term is below 2^-57 of the result. */
+static double expm1_series(double r)
+{
+    double p = 1.0 / 6227020800;
+    p = p * r + 1.0 / 479001600;
+    p = p * r + 1.0 / 39916800;
+    p = p * r + 1.0 / 3628800;
+    p = p * r + 1.0 / 362880;
+    p = p * r + 1.0 / 40320;
+    p = p * r + 1.0 / 5040;
+    p = p * r + 1.0 / 720;
+    p = p * r + 1.0 / 120;
+    p = p * r + 1.0 / 24;
+    p = p * r + 1.0 / 6;
+    p = p * r + 0.5;
+    return r + r * r * p;
+}
+
+/* e^(x + low), x within the range where the result neither overflows nor vanishes. */
+static double exp_core(double x, double low)
+{
+    double k = floor(x * LOG2_E + 0.5);
+    double r = (x - k * LN2_HIGH) - (k * LN2_LOW - low);
+    return scale(1 + expm1_series(r), (int)k);
+}
+
+double kb_exp(double x)
+{
+    if (x != x) return x;
+    if (x > 709.79) return INFINITY; /* ln of the largest double: 709.7827 */
+    if (x < -745.14) return 0;       /* ln of half the smallest: -745.1332 */
+    return exp_core(x, 0);
+}
+
+double kb_exp2(double x)
+{
+    if (x != x) return x;
+    if (x >= 1024) return INFINITY;
+    if (x < -1076) return 0;
+    double k = floor(x + 0.5);
+    return scale(1 + expm1_series((x - k) * LN2), (int)k);
+}
+
+/* Split a positive finite x into 2^k * m, m in [sqrt(1/2), sqrt(2)). */
+static double split(double x, int *k)
+{
+    int shift = 0;
+    if (x < 0x1p-1022) {
+        x *= 0x1p54;
+        shift = -54;
+    }
+    uint64_t bits = bits_of(x);
+    *k = (int)(bits >> 52) - 1023 + shift;
+    double m = of_bits((bits & 0xfffffffffffffu) | 0x3ff0000000000000u);
+    if (m < 0x1.6a09e667f3bcdp+0) return m;
+    ++*k;
+    return m * 0.5;
+}
+
+/* (ln((1 + s) / (1 - s)) - 2s) / s = 2 z/3 + 2 z^2/5 + … with z = s^2 < 0.0295. */
+static double log_tail(double z)
+{
+    double p = 2.0 / 23;
+    p = p * z + 2.0 / 21;
+    p = p * z + 2.0 / 19;
+    p = p * z + 2.0 / 17;
+    p = p * z + 2.0 / 15;
+    p = p * z + 2.0 / 13;
+    p = p * z + 2.0 / 11;
+    p = p * z + 2.0 / 9;
+    p = p * z + 2.0 / 7;
+    p = p * z + 2.0 / 5;
+    p = p * z + 2.0 / 3;
+    return p * z;
+}
+
+static int log_special(double x, double *result)
+{
+    if (x > 0 && x < INFINITY) return 0;
+    *result = x == 0 ? -INFINITY : x < 0 ? NAN : x; /* inf, NaN */
+    return 1;
+}
+
+double kb_log(double x)
+{
+    double special;
+    if (log_special(x, &special)) return special;
+    int k;
+    double f = split(x, &k) - 1, s = f / (2 + f), half = 0.5 * f * f;
+    /* 2s = f - half + s * half, and f is exact: only small terms carry rounding errors. */
+    double correction = s * (half + log_tail(s * s)) + k * LN2_LOW;
+    return k * LN2_HIGH - ((half - correction) - f);
+}
+
+double kb_log2(double x)
+{
+    double special;
+    if (log_special(x, &special)) return special;
+    int k;
+    double m = split(x, &k);
+    return k + kb_log(m) * LOG2_E;
+}
+
+/* ln x with some 60 correct bits, for pow. */
+static pair log_pair(double x)
+{
+    int k;
+    double m = split(x, &k), f = m - 1, d = m + 1, d_low = m - (d - 1);
+    double s = f / d;
+    pair sd = two_product(s, d);
+    double s_low = (((f - sd.high) - sd.low) - s * d_low) / d;
+    pair sum = fast_two_sum(2 * s, 2 * s_low + s * log_tail(s * s));
+    if (k == 0) return sum;
+    pair total = fast_two_sum(k * LN2_HIGH, sum.high);
+    return fast_two_sum(total.high, total.low + (sum.low + k * LN2_LOW));
+}
+
+/* x^y for finite x > 0 and finite y. */
+static double pow_positive(double x, double y)
+{
+    if (x == 1) return 1;
+    pair l = log_pair(x);
+    if (fabs(y) > 1000 / fabs(l.high)) return (y > 0) == (l.high > 0) ? INFINITY : 0;
+    pair p = two_product(y, l.high);
+    p = fast_two_sum(p.high, p.low + y * l.low);
+    if (p.high > 709.79) return INFINITY;
+    if (p.high < -745.14) return 0;
+    return exp_core(p.high, p.low);
+}
+
+double kb_pow(double x, double y)
+{
+    int whole = floor(y) == y;
+    /* The C library's pow is exact by definition for these, hence the same everywhere. */
+    if (!isfinite(x) || !isfinite(y) || x == 0 || y == 0 || (x < 0 && !whole)) return pow(x, y);
+    if (y == 1) return x;
+    if (y == 2) return x * x;
+    if (y == -1) return 1 / x;
+    if (y == 0.5) return sqrt(x);
+    double magnitude = pow_positive(fabs(x), y);
+    int odd = whole && fmod(y, 2) != 0;
+    return x < 0 && odd ? -magnitude : magnitude;
+}
+
+/* e^x - 1 for 0 < x < 44 */
+static double expm1_positive(double x)
+{
+    double k = floor(x * LOG2_E + 0.5);
+    double p = expm1_series((x - k * LN2_HIGH) - k * LN2_LOW);
+    double power = scale(1, (int)k);
+    return power * p + (power - 1);
+}
+
+double kb_tanh(double x)
+{
+    double a = fabs(x), t;
+    if (!(a > 0x1p-28)) return x; /* also NaN and both zeros; x^3/3 is below half a unit */
+    if (a >= 22) {
+        t = 1;
+    } else if (a >= 1) {
+        t = 1 - 2 / (expm1_positive(2 * a) + 2);
+    } else {
+        double e = expm1_positive(2 * a);
+        t = e / (e + 2);
+    }
+    return copysign(t, x);
+}
+
+double kb_sigmoid(double x)
+{
+    if (x != x) return x;
+    if (x >= 0) return 1 / (1 + kb_exp(-x));
+    double e = kb_exp(x);
+    return e / (1 + e);
+}
+
+/* |x| < 1: the Maclaurin series, sum of (-1)^n x^(2n+1) / (n! (2n+1)). */
+static double erf_small(double x)
+{
+    static const double TERM[] = {1.0 / 1.0 / 1,
+                                  1.0 / 1.0 / 3,
+                                  1.0 / 2.0 / 5,
+                                  1.0 / 6.0 / 7,
+                                  1.0 / 24.0 / 9,
+                                  1.0 / 120.0 / 11,
+                                  1.0 / 720.0 / 13,
+                                  1.0 / 5040.0 / 15,
+                                  1.0 / 40320.0 / 17,
+                                  1.0 / 362880.0 / 19,
+                                  1.0 / 3628800.0 / 21,
+                                  1.0 / 39916800.0 / 23,
+                                  1.0 / 479001600.0 / 25,
+                                  1.0 / 6227020800.0 / 27,
+                                  1.0 / 87178291200.0 / 29,
+                                  1.0 / 1307674368000.0 / 31,
+                                  1.0 / 20922789888000.0 / 33,
+                                  1.0 / 355687428096000.0 / 35};
+    double z = x * x, sum = 0;
+    for (int n = 17; n >= 0; n--) sum = TERM[n] - z * sum;
+    return TWO_SQRT_PI * (x * sum);
+}
+
+/* 1 <= x < 6: Taylor's series about the nearest of ten centres c. With g the derivative of erf and
+ * g_n its Taylor coefficients at c, g' = -2 x g gives g_(n+1) = -2 (c g_n + g_(n-1)) / (n + 1). */
+static double erf_middle(double x)
+{
+    static const struct {
+        double value, slope; /* erf and its derivative at 1.25 + i/2, from 400-digit arithmetic */
+    } CENTRE[10] = {
+        {0x1.d8865d98abe01p-1, 0x1.e4652fadcb6b2p-3},
+        {0x1.f92d077f8d56dp-1, 0x1.b055303221015p-5},
+        {0x1.ff404760319b4p-1, 0x1.d4143a9dfe965p-8},
+        {0x1.fff2cfb0453d9p-1, 0x1.3360ccd23db3ap-11},
+        {0x1.ffff6f9f67e55p-1, 0x1.e9b5e8d00ce77p-16},
+        {0x1.fffffc2f171e3p-1, 0x1.d9371e2ff7c35p-21},
+        {0x1.fffffff01a8b6p-1, 0x1.155a09065d4f7p-26},
+        {0x1.ffffffffd759dp-1, 0x1.8a61745ec7d1dp-33},
+        {0x1.ffffffffffc05p-1, 0x1.5422ef5d8949dp-40},
+        {0x1.ffffffffffffcp-1, 0x1.63daf8b4b1e0cp-48},
+    };
+    static const double INVERSE[22] = {1.0,      1.0 / 2,  1.0 / 3,  1.0 / 4,  1.0 / 5,  1.0 / 6,
+                                       1.0 / 7,  1.0 / 8,  1.0 / 9,  1.0 / 10, 1.0 / 11, 1.0 / 12,
+                                       1.0 / 13, 1.0 / 14, 1.0 / 15, 1.0 / 16, 1.0 / 17, 1.0 / 18,
+                                       1.0 / 19, 1.0 / 20, 1.0 / 21, 1.0 / 22};
+    int i = (int)(2 * x - 2);
+    double c = 1.25 + 0.5 * i, h = x - c;
+    double previous = 0, g = CENTRE[i].slope, power = h, sum = 0;
+    for (int n = 0; n < 22; n++) {
+        sum += g * power * INVERSE[n];
+        double next = -2 * (c * g + previous) * INVERSE[n];
+        previous = g;
+        g = next;
+        power *= h;
+    }
+    return CENTRE[i].value + sum;
+}
+
+double kb_erf(double x)
+{
+    double a = fabs(x);
+    if (x != x) return x;
+    if (a < 1) return erf_small(x);
+    return copysign(a < 6 ? erf_middle(a) : 1, x);
+}
