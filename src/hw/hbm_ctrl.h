@@ -1,0 +1,31 @@
+/* The controller of one HBM slice (law T7).
+ *
+ * Flit i of a transaction goes to the pseudo-channel of its address, (address / burst) mod channels.
+ * A channel is a FIFO of bursts of burst / (pc_bw x efficiency); a flit longer than a burst takes
+ * several, one shorter takes a whole one. A change of direction costs switch_penalty. The bursts of a
+ * read queue when its request arrives, those of a write as its flits arrive. */
+#ifndef KB_HW_HBM_CTRL_H
+#define KB_HW_HBM_CTRL_H
+
+#include "hw/device.h"
+#include "sim/link.h"
+
+typedef struct kb_hbm_config {
+    uint32_t channels;
+    uint32_t burst_bytes;
+    kb_time burst;          /* time of one burst */
+    kb_time switch_penalty; /* read after write or write after read, per channel */
+} kb_hbm_config;
+
+typedef struct kb_hbm_channel {
+    kb_link fifo;
+    int last_op; /* kb_txn_op of the last burst, -1 before the first */
+} kb_hbm_channel;
+
+typedef struct kb_hbm_ctrl {
+    kb_device device;
+    uint64_t bytes_read, bytes_written, bursts;
+    kb_hbm_channel channel[];
+} kb_hbm_ctrl;
+
+#endif

@@ -1,0 +1,298 @@
+#include "hw/machine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hw/classes.h"
+#include "hw/pe/pe.h"
+#include "hw/pe/tile.h"
+
+static const kb_device_class *const all_classes[KB_KIND_COUNT] = {
+    [KB_HOST] = &kb_host_class,
+    [KB_SWITCH] = &kb_switch_class,
+    [KB_PCIE_EP] = &kb_pcie_ep_class,
+    [KB_IO_CPU] = &kb_io_cpu_class,
+    [KB_IO_NOC] = &kb_io_noc_class,
+    [KB_IO_UCIE] = &kb_io_ucie_class,
+    [KB_M_CPU] = &kb_m_cpu_class,
+    [KB_ROUTER] = &kb_router_class,
+    [KB_UCIE] = &kb_ucie_class,
+    [KB_XBAR] = &kb_xbar_class,
+    [KB_BRIDGE] = &kb_bridge_class,
+    [KB_HBM_CTRL] = &kb_hbm_ctrl_class,
+    [KB_SRAM] = &kb_sram_class,
+    [KB_PE_CPU] = &kb_pe_cpu_class,
+    [KB_PE_SCHEDULER] = &kb_pe_scheduler_class,
+    [KB_PE_DMA] = &kb_pe_dma_class,
+    [KB_PE_FETCH_STORE] = &kb_pe_fetch_store_class,
+    [KB_PE_GEMM] = &kb_pe_gemm_class,
+    [KB_PE_MATH] = &kb_pe_math_class,
+    [KB_PE_TCM] = &kb_pe_tcm_class,
+    [KB_PE_MMU] = &kb_pe_mmu_class,
+};
+
+static const kb_param address_params[] = {
+    {"sip_bits", KB_PARAM_INT, "bit", "4", 1, 32, NULL, "width of sip_id in a physical address"},
+    {"die_bits", KB_PARAM_INT, "bit", "5", 1, 16, NULL, "width of die_id"},
+    {"offset_bits", KB_PARAM_INT, "bit", "42", 40, 48, NULL, "width of the offset within a die"},
+    {"cube_dies", KB_PARAM_INT, NULL, "16", 1, 4096, NULL, "die_ids that are cubes"},
+    {"io_dies", KB_PARAM_INT, NULL, "5", 1, 64, NULL, "die_ids after them that are IO chiplets"},
+    {"va_base", KB_PARAM_INT, "B", "0x100000000", 0, 0, NULL, "first virtual address"},
+    {"va_gb", KB_PARAM_INT, "GiB", "64", 1, 1048576, NULL, "size of the virtual address space"},
+    {0}};
+
+/* Room for the structural sections, one per kind, and "address". */
+enum { SECTION_MAX = 64 };
+
+const kb_section *kb_machine_sections(size_t *count)
+{
+    /* Filled once from constant tables; every fill writes the same. */
+    static kb_section sections[SECTION_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < kb_topo_section_count; i++) sections[n++] = kb_topo_sections[i];
+    for (int k = 0; k < KB_KIND_COUNT; k++)
+        sections[n++] =
+            (kb_section){kb_kind_section((kb_kind)k), all_classes[k]->help, all_classes[k]->params,
+                         false};
+    sections[n++] = (kb_section){"address", "physical and virtual addresses", address_params, false};
+    assert(n <= SECTION_MAX);
+    *count = n;
+    return sections;
+}
+
+static int make_layout(kb_machine *m, kb_err *err)
+{
+    const kb_spec *spec = m->spec;
+    kb_addr_layout *layout = &m->layout;
+    *layout = kb_addr_layout_default();
+    layout->sip_bits = (uint32_t)kb_spec_int(spec, "address.sip_bits");
+    layout->die_bits = (uint32_t)kb_spec_int(spec, "address.die_bits");
+    layout->offset_bits = (uint32_t)kb_spec_int(spec, "address.offset_bits");
+    layout->cube_dies = (uint32_t)kb_spec_int(spec, "address.cube_dies");
+    layout->io_dies = (uint32_t)kb_spec_int(spec, "address.io_dies");
+    layout->hbm_slices_per_cube = (uint32_t)m->graph->cube_plan.slices;
+    layout->pes_per_cube = (uint32_t)m->graph->cube_plan.pes;
+    uint64_t hbm = (uint64_t)kb_spec_int(spec, "cube.memory_map.hbm_total_gb_per_cube") << 30;
+    layout->unit_bytes[KB_UNIT_HBM] = hbm / layout->hbm_slices_per_cube & ~UINT64_C(4095);
+    layout->unit_bytes[KB_UNIT_PE_TCM] = (uint64_t)kb_spec_int(spec, "pe.pe_tcm.size_mb") << 20;
+    layout->unit_bytes[KB_UNIT_CUBE_SRAM] = (uint64_t)kb_spec_int(spec, "cube.sram.size_mb") << 20;
+    if (m->graph->sips > 1 << layout->sip_bits)
+        return kb_spec_reject(spec, "address.sip_bits", err,
+                              "%d SIPs need more than %u bits of sip_id", m->graph->sips,
+                              layout->sip_bits);
+    if (kb_graph_cubes(m->graph) > (int)layout->cube_dies)
+        return kb_spec_reject(spec, "address.cube_dies", err,
+                              "a SIP of %d cubes needs at least as many cube die_ids, not %u",
+                              kb_graph_cubes(m->graph), layout->cube_dies);
+    if (kb_addr_layout_check(layout, err)) return kb_fail_at(err, "%s: address", kb_spec_path(spec));
+    return KB_OK;
+}
+
+static int configure(kb_machine *m, kb_err *err)
+{
+    for (int k = 0; k < KB_KIND_COUNT; k++) m->class[k] = all_classes[k];
+    for (int k = 0; k < KB_KIND_COUNT; k++) {
+        const kb_device_class *class = m->class[k];
+        if (!class->config_size) continue;
+        m->config[k] = kb_xcalloc(1, class->config_size);
+        int status = class->configure(m, m->spec, m->config[k], err);
+        if (status) return status;
+    }
+    return KB_OK;
+}
+
+int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err *err)
+{
+    kb_machine *m = kb_xcalloc(1, sizeof *m);
+    m->sim = sim;
+    m->spec = spec;
+    kb_pool_init(&m->tiles, kb_tile_token_bytes());
+    int status = kb_graph_create(&m->graph, spec, err);
+    if (!status) {
+        m->dies = kb_xcalloc((size_t)m->graph->sips * (size_t)m->graph->dies, sizeof *m->dies);
+        status = make_layout(m, err);
+    }
+    if (!status) status = configure(m, err);
+    if (status) {
+        kb_machine_destroy(m);
+        m = NULL;
+    }
+    *out = m;
+    return status;
+}
+
+static size_t die_count(const kb_machine *m)
+{
+    return (size_t)m->graph->sips * (size_t)m->graph->dies;
+}
+
+static void die_fini(kb_machine *m, kb_die_state *state, const kb_die_type *type, int pes)
+{
+    free(state->links);
+    for (size_t n = 0; state->devices && n < type->nodes.count; n++) {
+        kb_device *device = state->devices[n];
+        if (device && device->class->fini) device->class->fini(device);
+        free(device);
+    }
+    free(state->devices);
+    for (int p = 0; state->pes && p < pes; p++) kb_pe_destroy(state->pes[p]);
+    free(state->pes);
+    if (state->pagetable) kb_pagetable_fini(state->pagetable);
+    free(state->pagetable);
+    (void)m;
+}
+
+void kb_machine_destroy(kb_machine *m)
+{
+    if (!m) return;
+    if (m->dies) {
+        die_fini(m, &m->system, &m->graph->system, 0);
+        for (size_t d = 0; d < die_count(m); d++) {
+            kb_place place = {0, (int)(d % (size_t)m->graph->dies), 0};
+            die_fini(m, &m->dies[d], kb_graph_die_type(m->graph, place), m->graph->cube_plan.pes);
+        }
+    }
+    free(m->dies);
+    for (int k = 0; k < KB_KIND_COUNT; k++) free(m->config[k]);
+    for (kb_txn *t = m->txns_made; t;) {
+        kb_txn *next = t->next_made;
+        free(t);
+        t = next;
+    }
+    kb_pool_fini(&m->tiles);
+    kb_path_free(&m->path);
+    kb_graph_destroy(m->graph);
+    free(m);
+}
+
+const void *kb_machine_config(const kb_machine *m, kb_kind kind)
+{
+    return m->config[kind];
+}
+
+static kb_die_state *state_of(kb_machine *m, kb_place place)
+{
+    return place.sip < 0 ? &m->system : &m->dies[place.sip * m->graph->dies + place.die];
+}
+
+kb_link *kb_machine_link(kb_machine *m, kb_edge edge)
+{
+    const kb_graph *g = m->graph;
+    const kb_die_type *type = &g->system;
+    kb_die_state *state = &m->system;
+    uint32_t local = edge;
+    if (edge >= g->system.edges.count) {
+        uint32_t rest = edge - (uint32_t)g->system.edges.count;
+        int sip = (int)(rest / g->sip_edges), cubes = kb_graph_cubes(g);
+        rest %= g->sip_edges;
+        int die = (int)(rest / (uint32_t)g->cube.edges.count);
+        if (die >= cubes)
+            for (die = cubes; die + 1 < g->dies && g->die_edge[die + 1] <= rest;) die++;
+        kb_place place = {sip, die, 0};
+        type = kb_graph_die_type(g, place);
+        state = state_of(m, place);
+        local = rest - g->die_edge[die];
+    }
+    if (!state->links) state->links = kb_xcalloc(type->edges.count, sizeof *state->links);
+    return &state->links[local];
+}
+
+kb_device *kb_machine_device(kb_machine *m, kb_node node)
+{
+    kb_place place = kb_graph_place(m->graph, node);
+    kb_die_state *state = state_of(m, place);
+    const kb_die_type *type = kb_graph_die_type(m->graph, place);
+    if (!state->devices) state->devices = kb_xcalloc(type->nodes.count, sizeof(kb_device *));
+    kb_device *device = state->devices[place.local];
+    if (device) return device;
+    kb_kind kind = type->nodes.data[place.local].kind;
+    const kb_device_class *class = m->class[kind];
+    assert(class->state_size);
+    device = kb_xcalloc(1, class->state_size(m->config[kind]));
+    *device = (kb_device){class, m, node};
+    if (class->init) class->init(device, m->config[kind]);
+    return state->devices[place.local] = device;
+}
+
+kb_pe *kb_machine_pe(kb_machine *m, int sip, int cube, int pe)
+{
+    kb_die_state *state = state_of(m, (kb_place){sip, cube, 0});
+    if (!state->pes) state->pes = kb_xcalloc((size_t)m->graph->cube_plan.pes, sizeof(kb_pe *));
+    if (!state->pes[pe]) state->pes[pe] = kb_pe_create(m, sip, cube, pe);
+    return state->pes[pe];
+}
+
+kb_pagetable *kb_machine_pagetable(kb_machine *m, int sip, int cube)
+{
+    kb_die_state *state = state_of(m, (kb_place){sip, cube, 0});
+    if (!state->pagetable) {
+        state->pagetable = kb_xmalloc(sizeof *state->pagetable);
+        kb_pagetable_init(state->pagetable, (uint32_t)m->graph->cube_plan.pes);
+    }
+    return state->pagetable;
+}
+
+static kb_edge first_edge(const kb_graph *g, size_t die)
+{
+    size_t dies = (size_t)g->dies;
+    return (kb_edge)(g->system.edges.count + die / dies * g->sip_edges + g->die_edge[die % dies]);
+}
+
+void kb_machine_each_link(kb_machine *m, kb_link_visitor visit, void *user)
+{
+    const kb_graph *g = m->graph;
+    for (size_t e = 0; m->system.links && e < g->system.edges.count; e++)
+        visit(user, (kb_edge)e, &g->system.edges.data[e], &m->system.links[e]);
+    for (size_t d = 0; d < die_count(m); d++) {
+        if (!m->dies[d].links) continue;
+        const kb_die_type *type =
+            kb_graph_die_type(g, (kb_place){0, (int)(d % (size_t)g->dies), 0});
+        for (size_t e = 0; e < type->edges.count; e++)
+            visit(user, first_edge(g, d) + (kb_edge)e, &type->edges.data[e], &m->dies[d].links[e]);
+    }
+}
+
+void kb_machine_each_device(kb_machine *m, kb_device_visitor visit, void *user)
+{
+    for (size_t d = 0; d < die_count(m); d++) {
+        kb_place place = {0, (int)(d % (size_t)m->graph->dies), 0};
+        const kb_die_type *type = kb_graph_die_type(m->graph, place);
+        for (size_t n = 0; m->dies[d].devices && n < type->nodes.count; n++)
+            if (m->dies[d].devices[n]) visit(user, m->dies[d].devices[n]);
+    }
+}
+
+void kb_machine_each_pe(kb_machine *m, kb_pe_visitor visit, void *user)
+{
+    for (size_t d = 0; d < die_count(m); d++)
+        for (int p = 0; m->dies[d].pes && p < m->graph->cube_plan.pes; p++)
+            if (m->dies[d].pes[p]) visit(user, m->dies[d].pes[p]);
+}
+
+int kb_machine_memory(const kb_machine *m, kb_paddr address, kb_node *node, uint64_t *offset,
+                      kb_err *err)
+{
+    kb_location at;
+    int status = kb_paddr_decode(&m->layout, address, &at, err);
+    if (status) return status;
+    *offset = at.offset;
+    if (at.unit == KB_UNIT_HBM)
+        *node = kb_graph_slice(m->graph, (int)at.sip, (int)at.die, (int)at.index);
+    else if (at.unit == KB_UNIT_CUBE_SRAM)
+        *node = kb_graph_node(m->graph,
+                              (kb_place){(int)at.sip, (int)at.die, m->graph->cube_plan.sram});
+    else
+        return kb_fail(err, KB_EINVAL, "%s is not a memory that transactions reach",
+                       kb_unit_name(at.unit));
+    return KB_OK;
+}
+
+kb_time kb_machine_command_time(kb_machine *m, kb_node from, kb_node to)
+{
+    kb_err err = {0};
+    int status = kb_route(m->graph, from, to, &m->path, &err);
+    assert(!status);
+    (void)status;
+    return kb_path_command_time(m->graph, &m->path);
+}

@@ -1,0 +1,74 @@
+/* A machine: the graph with devices at its nodes and links on its edges.
+ *
+ * The machine owns the graph, all device and link state, and the simulation's transactions; it
+ * borrows the specification and the event kernel. State of links and devices exists per die from the
+ * first use on. */
+#ifndef KB_HW_MACHINE_H
+#define KB_HW_MACHINE_H
+
+#include "addr/pagetable.h"
+#include "addr/physaddr.h"
+#include "base/pool.h"
+#include "hw/device.h"
+#include "sim/link.h"
+#include "topo/route.h"
+
+struct kb_pe;
+
+/* State of one die, all of it lazily created. */
+typedef struct kb_die_state {
+    kb_link *links;      /* by local edge */
+    kb_device **devices; /* by local node */
+    struct kb_pe **pes;  /* of a cube, by number */
+    kb_pagetable *pagetable; /* of a cube, shared by its PEs' MMUs */
+} kb_die_state;
+
+enum { KB_TXN_CLASSES = 12 };
+
+typedef struct kb_machine {
+    kb_sim *sim;
+    const kb_spec *spec;
+    kb_graph *graph;
+    kb_addr_layout layout;
+    const kb_device_class *class[KB_KIND_COUNT];
+    void *config[KB_KIND_COUNT];
+    kb_die_state system, *dies; /* dies: by sip * graph->dies + die */
+    kb_path path; /* scratch for routes */
+
+    kb_pool tiles;   /* of composites, under way */
+    struct kb_txn *txn_free[KB_TXN_CLASSES]; /* by power of two of the hops they have room for */
+    struct kb_txn *txns_made;
+    uint64_t txns_started, txns_completed;
+    uint64_t flits_injected, flits_delivered;
+    uint64_t flit_hops; /* flits times links */
+} kb_machine;
+
+int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err *err);
+void kb_machine_destroy(kb_machine *m);
+
+/* All sections of topology.yaml: the structural ones and every component's. */
+const kb_section *kb_machine_sections(size_t *count);
+
+const void *kb_machine_config(const kb_machine *m, kb_kind kind);
+kb_link *kb_machine_link(kb_machine *m, kb_edge edge);
+kb_device *kb_machine_device(kb_machine *m, kb_node node); /* of a class with state */
+struct kb_pe *kb_machine_pe(kb_machine *m, int sip, int cube, int pe);
+kb_pagetable *kb_machine_pagetable(kb_machine *m, int sip, int cube);
+
+/* Visit what exists, in the order of numbers. */
+typedef void (*kb_link_visitor)(void *user, kb_edge edge, const kb_edge_info *info,
+                                const kb_link *link);
+typedef void (*kb_device_visitor)(void *user, kb_device *device);
+typedef void (*kb_pe_visitor)(void *user, struct kb_pe *pe);
+void kb_machine_each_link(kb_machine *m, kb_link_visitor visit, void *user);
+void kb_machine_each_device(kb_machine *m, kb_device_visitor visit, void *user);
+void kb_machine_each_pe(kb_machine *m, kb_pe_visitor visit, void *user);
+
+/* The memory node behind a physical address, and the offset within it. */
+int kb_machine_memory(const kb_machine *m, kb_paddr address, kb_node *node, uint64_t *offset,
+                      kb_err *err);
+
+/* Latency of a command from one node to another: T1 and T3 only (law T5). */
+kb_time kb_machine_command_time(kb_machine *m, kb_node from, kb_node to);
+
+#endif

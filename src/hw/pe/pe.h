@@ -1,0 +1,101 @@
+/* A processing element: HBM <-> pe_dma <-> TCM <-> pe_fetch_store <-> registers <-> engines.
+ *
+ * The kernel (whatever runs on pe_cpu) issues commands one at a time; each costs pe_cpu its issue time
+ * and then pe_scheduler a dispatch. DMA commands go to a channel of pe_dma, products of matrices are
+ * cut into tiles (tile.h). Every stage is a FIFO. A PE runs one kernel at a time; starts that come
+ * while it is busy queue. State is created on first use. */
+#ifndef KB_HW_PE_PE_H
+#define KB_HW_PE_PE_H
+
+#include "addr/alloc.h"
+#include "addr/vaspace.h"
+#include "data/memory.h"
+#include "hw/machine.h"
+#include "hw/txn.h"
+#include "sim/server.h"
+
+enum { KB_DMA_READ, KB_DMA_WRITE };
+
+/* A kernel start that pe_cpu has received. `begin` runs when the PE is free. */
+typedef struct kb_pe_start {
+    struct kb_pe_start *next;
+    void (*begin)(void *object, struct kb_pe *pe);
+    void *object;
+} kb_pe_start;
+
+typedef struct kb_pe {
+    kb_machine *m;
+    int sip, cube, number;
+    kb_node dma_node;
+
+    bool running; /* pe_cpu: a kernel runs */
+    kb_pe_start *start_head, *start_tail;
+
+    kb_link scheduler;                    /* dispatches, one after another */
+    struct kb_composite *feeding, *last;  /* composites, fed strictly in order */
+    struct kb_tile_token *fed, *last_fed; /* tiles that have not been fetched, in order */
+    uint32_t staged_tiles;                /* fed, and still in the scheduler's part of TCM */
+    uint64_t staged_bytes;
+    kb_server dma[2];                     /* read and write channel */
+    struct kb_dma_command *moving;        /* commands in or before a channel */
+    kb_link fetch, store, gemm, math;     /* engines: FIFOs with known service times */
+    kb_alloc tcm;                         /* user data; the scheduler's part lies above it */
+    uint64_t dma_bytes[2], commands, macs;
+    char name[40]; /* "sip0.cube2.pe5" */
+} kb_pe;
+
+kb_pe *kb_pe_create(kb_machine *m, int sip, int cube, int number);
+void kb_pe_destroy(kb_pe *pe);
+
+/* ---- pe_cpu ---- */
+
+/* Begin a kernel now, or when those before it have ended. */
+void kb_pe_cpu_start(kb_pe *pe, kb_pe_start *start);
+void kb_pe_cpu_end(kb_pe *pe);
+
+/* Issue a command now: fn(sim, object, arg) runs when pe_scheduler dispatches it. Returns when
+ * pe_cpu is free to go on, which a kernel that does not wait for the command waits for. */
+kb_time kb_pe_issue(kb_pe *pe, kb_event_fn dispatch, void *object, uint64_t arg);
+
+/* ---- pe_mmu and pe_dma ---- */
+
+/* A rectangle of bytes in virtual memory. */
+typedef struct kb_va_region {
+    kb_vaddr va;
+    uint32_t rows;
+    uint64_t row_bytes, stride;
+} kb_va_region;
+
+/* Translate a region for a PE, appending its contiguous physical pieces in order. KB_EFAULT names the PE
+ * and the first address that is not mapped. Time for this is charged by kb_pe_dma. */
+int kb_pe_translate(kb_pe *pe, const kb_va_region *region, kb_pieces *pieces, kb_err *err);
+
+/* Move the pieces, one transaction after another, through the read or write channel; then call
+ * done(sim, object, arg). Takes over the pieces. Call when the command is dispatched. */
+void kb_pe_dma(kb_pe *pe, int direction, kb_pieces *pieces, kb_event_fn done, void *object,
+               uint64_t arg);
+
+/* ---- engines ---- */
+
+kb_time kb_pe_fetch_time(const kb_machine *m, uint64_t bytes); /* TCM -> registers */
+kb_time kb_pe_store_time(const kb_machine *m, uint64_t bytes); /* registers -> TCM */
+
+typedef struct kb_gemm_tile {
+    uint32_t m, k, n;
+} kb_gemm_tile;
+
+kb_gemm_tile kb_pe_gemm_tile(const kb_machine *m);
+/* Time of one tile; `last` tiles of an accumulation pay the pipeline depth. */
+kb_time kb_pe_gemm_time(const kb_machine *m, kb_gemm_tile tile, uint32_t element_bytes, bool last);
+/* Peak multiply-accumulates per second, for operands of that size. */
+double kb_pe_gemm_peak(const kb_machine *m, uint32_t element_bytes);
+
+/* Time of `elements` at `passes` per element, plus the tree of a reduction. */
+kb_time kb_pe_math_time(const kb_machine *m, uint64_t elements, uint32_t passes,
+                        uint32_t element_bytes, bool reduction);
+
+uint64_t kb_pe_tcm_user_bytes(const kb_machine *m);
+uint64_t kb_pe_tcm_reserved_bytes(const kb_machine *m);
+uint32_t kb_pe_tile_queue(const kb_machine *m);
+
+#endif

@@ -1,0 +1,82 @@
+#include "hw/pe/pe_mmu.h"
+
+#include "hw/classes.h"
+
+static const kb_param params[] = {
+    {"overhead_ns", KB_PARAM_REAL, "ns", "0", 0, 1e6, NULL, "time to translate a command"},
+    {"page_bytes", KB_PARAM_INT, "B", "4096", 256, 1073741824, NULL,
+     "page size: alignment of tensors in the virtual address space"},
+    {0}};
+
+static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *err)
+{
+    (void)m;
+    kb_mmu_config *config = block;
+    config->translation = kb_spec_time(spec, "pe.pe_mmu.overhead_ns");
+    config->page_bytes = (uint64_t)kb_spec_int(spec, "pe.pe_mmu.page_bytes");
+    if (config->page_bytes & (config->page_bytes - 1))
+        return kb_spec_reject(spec, "pe.pe_mmu.page_bytes", err, "expected a power of two, got %llu",
+                              (unsigned long long)config->page_bytes);
+    return KB_OK;
+}
+
+static int translate(kb_pe *pe, kb_vaddr va, kb_paddr *pa, uint64_t *contiguous, kb_err *err)
+{
+    kb_pagetable *table = kb_machine_pagetable(pe->m, pe->sip, pe->cube);
+    int status =
+        kb_pagetable_translate(table, (uint32_t)pe->number, va, pa, contiguous, NULL);
+    if (!status) return KB_OK;
+    return kb_fail(err, KB_EFAULT, "%s: address 0x%llx is not mapped", pe->name,
+                   (unsigned long long)va.bits);
+}
+
+static int translate_row(kb_pe *pe, kb_vaddr va, uint64_t bytes, kb_pieces *pieces, kb_err *err)
+{
+    while (bytes) {
+        kb_paddr pa;
+        uint64_t here;
+        int status = translate(pe, va, &pa, &here, err);
+        if (status) return status;
+        if (here > bytes) here = bytes;
+        kb_vec_push(pieces, ((kb_piece){pa, 1, here, here}));
+        va = kb_vaddr_plus(va, here);
+        bytes -= here;
+    }
+    return KB_OK;
+}
+
+int kb_pe_translate(kb_pe *pe, const kb_va_region *region, kb_pieces *pieces, kb_err *err)
+{
+    bool dense = region->rows == 1 || region->stride == region->row_bytes;
+    if (dense)
+        return translate_row(pe, region->va, region->rows * region->row_bytes, pieces, err);
+    for (uint32_t row = 0; row < region->rows;) {
+        kb_vaddr va = kb_vaddr_plus(region->va, row * region->stride);
+        kb_paddr pa;
+        uint64_t here;
+        int status = translate(pe, va, &pa, &here, err);
+        if (status) return status;
+        uint32_t whole = 0; /* rows that lie in this extent altogether */
+        if (here >= region->row_bytes) {
+            uint64_t fit = (here - region->row_bytes) / region->stride + 1;
+            whole = fit < region->rows - row ? (uint32_t)fit : region->rows - row;
+        }
+        if (whole) {
+            kb_vec_push(pieces, ((kb_piece){pa, whole, region->row_bytes, region->stride}));
+            row += whole;
+            continue;
+        }
+        status = translate_row(pe, va, region->row_bytes, pieces, err);
+        if (status) return status;
+        row++;
+    }
+    return KB_OK;
+}
+
+const kb_device_class kb_pe_mmu_class = {
+    .kind = KB_PE_MMU,
+    .help = "the PE's memory management unit: virtual to physical addresses",
+    .params = params,
+    .config_size = sizeof(kb_mmu_config),
+    .configure = configure,
+    .transit = kb_txn_forward};

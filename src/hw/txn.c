@@ -1,0 +1,222 @@
+#include "hw/txn.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SMALLEST_CLASS = 3 }; /* room for 8 hops */
+#define NEXT_HOP (UINT64_C(1) << 32)
+
+static kb_txn *take(kb_machine *m, uint32_t hops)
+{
+    uint32_t class = 0;
+    while ((UINT32_C(1) << (class + SMALLEST_CLASS)) < hops) class ++;
+    assert(class < KB_TXN_CLASSES);
+    kb_txn *t = m->txn_free[class];
+    if (t) {
+        m->txn_free[class] = t->next_free;
+        return t;
+    }
+    size_t room = (size_t)1 << (class + SMALLEST_CLASS);
+    t = kb_xmalloc(sizeof *t + room * sizeof t->hops[0]);
+    t->size_class = class;
+    t->next_made = m->txns_made;
+    m->txns_made = t;
+    return t;
+}
+
+static void give(kb_txn *t)
+{
+    t->next_free = t->m->txn_free[t->size_class];
+    t->m->txn_free[t->size_class] = t;
+}
+
+/* ---- the way of a flit ---- */
+
+static inline kb_time occupancy(const kb_txn *t, const kb_hop *hop, uint32_t bytes)
+{
+    return bytes == t->flit_bytes ? hop->flit_occupancy : kb_time_transfer(bytes, hop->gbs);
+}
+
+/* When a flit that has left the link before `next` is ready there: the first pays the node's
+ * overhead (T3), the others may not be ready before it was. */
+static inline kb_time ready_at(kb_hop *next, kb_time arrival)
+{
+    if (next->first == KB_TIME_NEVER) next->first = arrival + next->overhead;
+    return arrival > next->first ? arrival : next->first;
+}
+
+void kb_txn_forward(kb_sim *sim, void *object, uint64_t arg)
+{
+    kb_txn *t = object;
+    kb_hop *hop = &t->hops[arg >> 32], *next = hop + 1;
+    uint32_t bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
+    kb_time time = occupancy(t, hop, bytes);
+    kb_time left = kb_link_claim(hop->link, sim->now, time, bytes);
+    hop->waited += left - time - sim->now;
+    t->m->flit_hops++;
+    kb_sim_at(sim, ready_at(next, left + hop->propagation), next->receive, t, arg + NEXT_HOP);
+}
+
+/* ---- writes ---- */
+
+/* All flits of a write are ready at the requester at once, so the first link is claimed for the
+ * whole payload; this event walks along the flits as they become ready at the second node. */
+static void inject(kb_sim *sim, void *object, uint64_t arg)
+{
+    kb_txn *t = object;
+    uint32_t next = kb_txn_flit(arg) + 1;
+    if (next < t->flits) {
+        t->inject_left += occupancy(t, &t->hops[0], kb_txn_flit_bytes(t, next));
+        kb_time arrival = t->inject_left + t->hops[0].propagation;
+        kb_sim_at(sim, ready_at(&t->hops[1], arrival), inject, t, arg + 1);
+    }
+    t->hops[1].receive(sim, t, arg);
+}
+
+static void start_write(kb_txn *t)
+{
+    kb_sim *sim = t->m->sim;
+    kb_hop *hop = &t->hops[0];
+    uint64_t rows = t->request.rows, full = t->flits_per_row - 1;
+    kb_time total =
+        rows * (full * hop->flit_occupancy + occupancy(t, hop, t->row_tail));
+    kb_time left = kb_link_claim(hop->link, sim->now, total, rows * t->request.row_bytes);
+    hop->waited = left - total - sim->now;
+    hop->first = sim->now;
+    t->m->flit_hops += t->flits;
+    t->inject_left = left - total + occupancy(t, hop, kb_txn_flit_bytes(t, 0));
+    kb_time arrival = t->inject_left + hop->propagation;
+    kb_sim_at(sim, ready_at(&t->hops[1], arrival), inject, t, NEXT_HOP);
+}
+
+/* ---- completion ---- */
+
+static void complete(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    kb_txn *t = object;
+    t->ended = sim->now;
+    t->m->txns_completed++;
+    kb_txn_request r = t->request;
+    if (r.watch) r.watch(r.object, t);
+    give(t);
+    if (r.done) r.done(sim, r.object, r.arg);
+}
+
+void kb_txn_written(kb_txn *t, kb_time committed)
+{
+    if (committed > t->committed) t->committed = committed;
+    t->m->flits_delivered++;
+    if (++t->arrived == t->flits) kb_sim_at(t->m->sim, t->committed + t->command, complete, t, 0);
+}
+
+/* ---- reads ---- */
+
+static void request_arrives(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)sim;
+    (void)arg;
+    kb_txn *t = object;
+    t->memory->class->request(t->memory, t);
+}
+
+void kb_txn_release(kb_txn *t, uint32_t flit, kb_time when)
+{
+    if (when < t->hops[0].first) t->hops[0].first = when;
+    kb_sim_at(t->m->sim, when, kb_txn_forward, t, flit);
+}
+
+/* A flit of a read is back at the requester. */
+static void data_arrives(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    kb_txn *t = object;
+    t->m->flits_delivered++;
+    if (++t->arrived == t->flits) complete(sim, t, 0);
+}
+
+/* ---- starting ---- */
+
+static void fill_hops(kb_txn *t, const kb_path *path)
+{
+    kb_machine *m = t->m;
+    t->hop_count = (uint32_t)path->nodes.count;
+    for (uint32_t i = 0; i < t->hop_count; i++) {
+        const kb_node_info *info = kb_graph_info(m->graph, path->nodes.data[i]);
+        kb_hop *hop = &t->hops[i];
+        *hop = (kb_hop){.receive = m->class[info->kind]->transit,
+                        .first = KB_TIME_NEVER,
+                        .overhead = info->overhead,
+                        .node = path->nodes.data[i]};
+        if (i + 1 == t->hop_count) break;
+        const kb_edge_info *edge = kb_graph_edge_info(m->graph, path->edges.data[i]);
+        hop->link = kb_machine_link(m, path->edges.data[i]);
+        hop->flit_occupancy = edge->flit_occupancy;
+        hop->propagation = edge->propagation;
+        hop->gbs = edge->gbs;
+    }
+}
+
+static int cut_into_flits(kb_txn *t, kb_err *err)
+{
+    kb_txn_request *r = &t->request;
+    if (r->rows == 1 || r->stride == r->row_bytes) {
+        r->row_bytes *= r->rows;
+        r->rows = 1;
+    }
+    uint64_t per_row = (r->row_bytes + t->flit_bytes - 1) / t->flit_bytes;
+    if (per_row * r->rows > UINT32_MAX)
+        return kb_fail(err, KB_EINVAL,
+                       "a transaction of %llu bytes has more than 2^32 flits of %u B; split it",
+                       (unsigned long long)(r->row_bytes * r->rows), t->flit_bytes);
+    t->flits_per_row = (uint32_t)per_row;
+    t->flits = (uint32_t)(per_row * r->rows);
+    t->row_tail = (uint32_t)(r->row_bytes - (per_row - 1) * t->flit_bytes);
+    return KB_OK;
+}
+
+static void start(kb_txn *t)
+{
+    kb_machine *m = t->m;
+    const kb_node_info *memory = kb_graph_info(m->graph, t->request.memory);
+    t->memory = kb_machine_device(m, t->request.memory);
+    t->id = m->txns_started++;
+    m->flits_injected += t->flits;
+    t->command = kb_path_command_time(m->graph, &m->path);
+    if (t->request.op == KB_TXN_WRITE) {
+        fill_hops(t, &m->path);
+        t->hops[t->hop_count - 1].receive = m->class[memory->kind]->receive;
+        kb_path_reverse(m->graph, &m->path);
+        t->command = kb_path_command_time(m->graph, &m->path);
+        start_write(t);
+    } else {
+        kb_path_reverse(m->graph, &m->path);
+        fill_hops(t, &m->path);
+        t->hops[t->hop_count - 1].receive = data_arrives;
+        kb_sim_after(m->sim, t->command, request_arrives, t, 0);
+    }
+}
+
+int kb_txn_start(kb_machine *m, const kb_txn_request *request, kb_err *err)
+{
+    assert(request->rows > 0 && request->row_bytes > 0);
+    int status = kb_route(m->graph, request->requester, request->memory, &m->path, err);
+    if (status) return status;
+    kb_txn *t = take(m, (uint32_t)m->path.nodes.count);
+    uint32_t size_class = t->size_class;
+    kb_txn *next_made = t->next_made;
+    *t = (kb_txn){.m = m,
+                  .request = *request,
+                  .size_class = size_class,
+                  .next_made = next_made,
+                  .flit_bytes = m->graph->flit_bytes,
+                  .started = m->sim->now};
+    status = cut_into_flits(t, err);
+    if (status) {
+        give(t);
+        return status;
+    }
+    start(t);
+    return KB_OK;
+}

@@ -1,0 +1,93 @@
+/* A memory transaction on its way through the machine (laws T1 to T5, T9).
+ *
+ * Payload moves flit by flit, one event per flit and hop, along the route that was computed when the
+ * transaction started. A write injects its flits at the requester and ends when the memory's
+ * acknowledgement, a command, is back. A read sends its request as a command; the memory releases
+ * flits onto the reverse route, and the read ends with the last of them.
+ *
+ * Payload is `rows` runs of `row_bytes`, `stride` bytes apart, at `offset` of one memory. A run is cut
+ * into flits on its own, so no flit carries bytes of two runs. */
+#ifndef KB_HW_TXN_H
+#define KB_HW_TXN_H
+
+#include "hw/machine.h"
+
+typedef enum kb_txn_op { KB_TXN_READ, KB_TXN_WRITE } kb_txn_op;
+
+/* One node of the route and the link that leaves it (none at the last). */
+typedef struct kb_hop {
+    kb_link *link;
+    kb_event_fn receive; /* what happens when a flit is ready at this node */
+    kb_time first;       /* when the first flit was ready here, or NEVER; later ones queue behind */
+    kb_time waited;      /* of all flits, for this node's link */
+    kb_time flit_occupancy, propagation;
+    kb_time overhead; /* of this node */
+    double gbs;
+    kb_node node;
+} kb_hop;
+
+typedef struct kb_txn_request {
+    kb_txn_op op;
+    kb_node requester, memory;
+    uint64_t offset;
+    uint32_t rows;
+    uint64_t row_bytes, stride; /* stride matters only for rows > 1 */
+    kb_event_fn done;           /* done(sim, object, arg) when it completes */
+    void *object;
+    uint64_t arg;
+    /* Called with the finished transaction just before `done`, for traces and probes; may be null. */
+    void (*watch)(void *object, const struct kb_txn *txn);
+} kb_txn_request;
+
+typedef struct kb_txn {
+    kb_machine *m;
+    kb_txn_request request;
+    uint64_t id;
+    uint32_t flits, flits_per_row, row_tail; /* row_tail: bytes of the last flit of a row */
+    uint32_t flit_bytes;
+    uint32_t arrived;    /* flits at the end of the route */
+    kb_time started, ended;
+    kb_time inject_left; /* when the flit last injected has left the first node */
+    kb_time committed;   /* write: end of the last burst so far */
+    kb_time command;     /* time of the request or the acknowledgement */
+    kb_device *memory;
+    uint32_t hop_count;
+    uint32_t size_class;
+    struct kb_txn *next_free, *next_made;
+    kb_hop hops[];
+} kb_txn;
+
+/* Start a transaction now. The route must exist (KB_EINVAL otherwise) and rows and row_bytes be > 0;
+ * payload is limited to 2^32 - 1 flits. */
+int kb_txn_start(kb_machine *m, const kb_txn_request *request, kb_err *err);
+
+/* ---- for devices ---- */
+
+static inline uint32_t kb_txn_flit(uint64_t arg)
+{
+    return (uint32_t)arg;
+}
+
+/* Payload bytes of a flit. */
+static inline uint32_t kb_txn_flit_bytes(const kb_txn *t, uint32_t flit)
+{
+    return flit % t->flits_per_row == t->flits_per_row - 1 ? t->row_tail : t->flit_bytes;
+}
+
+/* Offset in the memory at which a flit's payload begins. */
+static inline uint64_t kb_txn_flit_offset(const kb_txn *t, uint32_t flit)
+{
+    return t->request.offset + flit / t->flits_per_row * t->request.stride +
+           (uint64_t)(flit % t->flits_per_row) * t->flit_bytes;
+}
+
+/* A flit is ready at the hop in `arg`: claim the link to the next. */
+void kb_txn_forward(kb_sim *sim, void *txn, uint64_t arg);
+
+/* A memory has taken over a written flit and will have committed it at `committed`. */
+void kb_txn_written(kb_txn *txn, kb_time committed);
+
+/* A memory releases flit `flit` of a read at `when`. */
+void kb_txn_release(kb_txn *txn, uint32_t flit, kb_time when);
+
+#endif
