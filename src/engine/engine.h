@@ -1,0 +1,57 @@
+/* One simulation: machine, addresses, contents, processes.
+ *
+ * The engine owns everything of a run. Tensors, launches and kernel operations are in files of their
+ * own beside this one. Only kb_engine_run executes events. */
+#ifndef KB_ENGINE_ENGINE_H
+#define KB_ENGINE_ENGINE_H
+
+#include "addr/vaspace.h"
+#include "data/memory.h"
+#include "data/oplog.h"
+#include "engine/proc.h"
+#include "hw/machine.h"
+
+typedef struct kb_engine {
+    kb_sim *sim;
+    kb_spec *spec;
+    kb_machine *m;
+    kb_vaspace va;
+    struct kb_slice_alloc **hbm; /* by sip * cubes + cube; the cube's slices, lazily */
+    kb_memory memory;
+    kb_oplog log;
+    bool data; /* numbers are computed */
+
+    kb_proc *procs;
+    uint32_t proc_count;
+
+    struct kb_launch *launches, *last_launch; /* all, in the order of submission */
+    uint32_t launch_count;
+    struct kb_op *ops; /* kernel operations under way or held */
+    struct kb_tensor *tensors;
+    uint64_t tensor_count;
+    uint64_t host_bytes_written, host_bytes_read;
+    uint64_t submissions; /* of work to the device: launches and transfers */
+} kb_engine;
+
+typedef struct kb_engine_options {
+    const char *topology;
+    const char *const *sets;
+    size_t set_count;
+    bool data;
+} kb_engine_options;
+
+int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *err);
+void kb_engine_destroy(kb_engine *engine);
+
+/* HBM of a slice: take or give back bytes, in physical addresses. */
+int kb_engine_hbm_take(kb_engine *engine, int sip, int cube, int slice, uint64_t bytes,
+                       kb_paddr *pa, kb_err *err);
+void kb_engine_hbm_give(kb_engine *engine, int sip, int cube, int slice, kb_paddr pa);
+
+/* Run until nothing is pending, someone stops it, or a limit is reached. */
+kb_run_end kb_engine_run(kb_engine *engine, kb_time max_time, uint64_t max_events);
+
+/* Make all numbers of what has completed in simulated time available. */
+int kb_engine_settle(kb_engine *engine, kb_err *err);
+
+#endif

@@ -1,0 +1,297 @@
+#include "engine/kernel.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/launch.h"
+
+enum { TCM_ALIGN = 64 };
+
+/* ---- tiles ---- */
+
+/* Append "; live: 4096 KiB (512, 4096) f16 from tl.load, ..." to the message. */
+static void list_live(const kb_proc *proc, kb_err *err)
+{
+    size_t used = strlen(err->text);
+    int shown = 0;
+    for (const kb_tile *t = proc->tiles; t && shown < 6; t = t->next, shown++) {
+        char shape[KB_SHAPE_TEXT];
+        used += (size_t)snprintf(err->text + used, sizeof err->text - used, "%s %s %s from %s",
+                                 shown ? "," : "; live tiles:",
+                                 kb_shape_text(t->value->rank, t->value->shape, shape),
+                                 kb_dtype_name(t->value->dtype), t->made_by);
+        if (used >= sizeof err->text - 1) return;
+    }
+    if (!shown) snprintf(err->text + used, sizeof err->text - used, "; no tile is live");
+}
+
+int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
+                   const char *made_by, kb_tile **out, kb_err *err)
+{
+    kb_value *value = kb_value_create(dtype, rank, shape);
+    uint64_t addr;
+    int status = kb_alloc_take(&proc->pe->tcm, kb_value_bytes(value), TCM_ALIGN, &addr, err);
+    if (status) {
+        kb_value_release(value);
+        kb_fail_at(err, "out of TCM");
+        list_live(proc, err);
+        return status;
+    }
+    kb_tile *tile = kb_xcalloc(1, sizeof *tile);
+    *tile = (kb_tile){.refs = 1,
+                      .value = value,
+                      .owner = proc,
+                      .next = proc->tiles,
+                      .tcm = &proc->pe->tcm,
+                      .addr = addr,
+                      .made_by = made_by};
+    if (tile->next) tile->next->prev = tile;
+    proc->tiles = tile;
+    *out = tile;
+    return KB_OK;
+}
+
+static void give_back_room(kb_tile *tile)
+{
+    if (!tile->owner) return;
+    kb_alloc_give(tile->tcm, tile->addr, NULL);
+    if (tile->prev)
+        tile->prev->next = tile->next;
+    else
+        tile->owner->tiles = tile->next;
+    if (tile->next) tile->next->prev = tile->prev;
+    tile->owner = NULL;
+}
+
+kb_tile *kb_tile_retain(kb_tile *tile)
+{
+    if (tile) tile->refs++;
+    return tile;
+}
+
+void kb_tile_release(kb_tile *tile)
+{
+    if (!tile || --tile->refs) return;
+    give_back_room(tile);
+    kb_value_release(tile->value);
+    free(tile);
+}
+
+
+/* ---- operations ---- */
+
+static kb_op *op_create(kb_proc *proc, const char *what)
+{
+    kb_engine *engine = proc->engine;
+    kb_op *op = kb_xcalloc(1, sizeof *op);
+    op->refs = 2; /* the issuer's, and the operation's own until it completes */
+    op->engine = engine;
+    op->proc = proc;
+    op->pe = proc->pe;
+    op->what = what;
+    op->next = engine->ops;
+    if (op->next) op->next->prev = op;
+    engine->ops = op;
+    kb_completion_init(&op->done, 1);
+    return op;
+}
+
+kb_op *kb_op_retain(kb_op *op)
+{
+    op->refs++;
+    return op;
+}
+
+void kb_op_release(kb_op *op)
+{
+    if (!op || --op->refs) return;
+    kb_engine *engine = op->engine;
+    if (op->prev)
+        op->prev->next = op->next;
+    else
+        engine->ops = op->next;
+    if (op->next) op->next->prev = op->prev;
+    kb_tile_release(op->result);
+    for (int i = 0; i < 3; i++) kb_tile_release(op->inputs[i]);
+    kb_vec_free(&op->pieces);
+    kb_log_entry_fini(&op->log);
+    free(op);
+}
+
+/* An operation that was never issued. */
+static int op_abandon(kb_op *op, int status)
+{
+    op->refs = 1;
+    kb_op_release(op);
+    return status;
+}
+
+static void op_complete(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    kb_op *op = object;
+    op->ended = sim->now;
+    kb_proc *proc = op->proc;
+    if (op->engine->data && proc) {
+        op->log.started = op->dispatched;
+        op->log.ended = op->ended;
+        kb_oplog_append(&op->engine->log, &op->log);
+    }
+    for (int i = 0; i < 3; i++) {
+        kb_tile_release(op->inputs[i]);
+        op->inputs[i] = NULL;
+    }
+    kb_completion_part(&op->done, sim);
+    kb_op_release(op);
+    if (proc && --proc->operations == 0 && proc->ending) kb_launch_instance_idle(proc);
+}
+
+void kb_kernel_forget(kb_proc *proc)
+{
+    while (proc->tiles) give_back_room(proc->tiles);
+    for (kb_op *op = proc->engine->ops; op; op = op->next)
+        if (op->proc == proc) op->proc = NULL;
+}
+
+void kb_kernel_free_all(kb_engine *engine)
+{
+    for (kb_proc *proc = engine->procs; proc; proc = proc->next)
+        while (proc->tiles) give_back_room(proc->tiles);
+    while (engine->ops) {
+        engine->ops->refs = 1;
+        kb_op_release(engine->ops);
+    }
+}
+
+static void dispatch_move(kb_sim *sim, void *object, uint64_t direction)
+{
+    kb_op *op = object;
+    op->dispatched = sim->now;
+    kb_pe_dma(op->pe, (int)direction, &op->pieces, op_complete, op, 0);
+}
+
+static void copy_pieces(kb_pieces *to, const kb_pieces *from)
+{
+    kb_vec_reserve(to, from->count);
+    memcpy(to->data, from->data, from->count * sizeof *from->data);
+    to->count = from->count;
+}
+
+static int issue_move(kb_proc *proc, kb_op *op, const kb_va_region *region, int direction,
+                      kb_tile *tile, kb_err *err)
+{
+    int status = kb_pe_translate(proc->pe, region, &op->pieces, err);
+    if (status) return op_abandon(op, status);
+    op->log.op = direction == KB_DMA_READ ? KB_LOG_LOAD : KB_LOG_STORE;
+    if (op->engine->data) {
+        op->log.move.value = kb_value_retain(tile->value);
+        copy_pieces(&op->log.move.pieces, &op->pieces);
+    }
+    proc->operations++;
+    op->issued = kb_pe_issue(proc->pe, dispatch_move, op, (uint64_t)direction);
+    return KB_OK;
+}
+
+int kb_kernel_load(kb_proc *proc, const kb_va_region *from, kb_dtype dtype, int rank,
+                   const size_t *shape, kb_op **out, kb_err *err)
+{
+    kb_op *op = op_create(proc, "tl.load");
+    int status = kb_tile_create(proc, dtype, rank, shape, op->what, &op->result, err);
+    if (status) return op_abandon(op, status);
+    status = issue_move(proc, op, from, KB_DMA_READ, op->result, err);
+    if (!status) *out = op;
+    return status;
+}
+
+int kb_kernel_store(kb_proc *proc, const kb_va_region *to, kb_tile *tile, kb_op **out,
+                    kb_err *err)
+{
+    kb_op *op = op_create(proc, "tl.store");
+    op->inputs[0] = kb_tile_retain(tile);
+    int status = issue_move(proc, op, to, KB_DMA_WRITE, tile, err);
+    if (!status) *out = op;
+    return status;
+}
+
+/* ---- products ---- */
+
+static void dispatch_composite(kb_sim *sim, void *object, uint64_t arg)
+{
+    kb_op *op = object;
+    op->dispatched = sim->now;
+    kb_composite_dispatch(sim, &op->composite, arg);
+}
+
+static kb_operand operand(const kb_matrix_arg *arg, kb_dtype dtype)
+{
+    return (kb_operand){.pinned = arg->tile != NULL,
+                        .va = arg->va,
+                        .stride = arg->stride,
+                        .element_bytes = (uint32_t)kb_dtype_size(dtype)};
+}
+
+/* The matrix as the log sees it. Mapped already checked. */
+static kb_matrix log_matrix(kb_pe *pe, const kb_matrix_arg *arg, uint32_t rows, uint32_t cols,
+                            kb_dtype dtype)
+{
+    kb_matrix matrix = {0};
+    if (arg->tile) {
+        matrix.value = kb_value_retain(arg->tile->value);
+        return matrix;
+    }
+    kb_va_region region = {arg->va, rows, cols * kb_dtype_size(dtype), arg->stride};
+    int status = kb_pe_translate(pe, &region, &matrix.pieces, NULL);
+    assert(!status);
+    (void)status;
+    return matrix;
+}
+
+static void fill_log(kb_op *op, const kb_product *p, const kb_matrix_arg *out)
+{
+    op->log.op = KB_LOG_GEMM;
+    if (!op->engine->data) return;
+    op->log.gemm.M = p->M;
+    op->log.gemm.K = p->K;
+    op->log.gemm.N = p->N;
+    op->log.gemm.in = p->in;
+    op->log.gemm.out_type = p->out_type;
+    op->log.gemm.a = log_matrix(op->pe, &p->a, p->M, p->K, p->in);
+    op->log.gemm.b = log_matrix(op->pe, &p->b, p->K, p->N, p->in);
+    op->log.gemm.out = log_matrix(op->pe, out, p->M, p->N, p->out_type);
+    op->log.gemm.acc = p->acc ? kb_value_retain(p->acc->value) : NULL;
+}
+
+int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *err)
+{
+    kb_op *op = op_create(proc, p->what);
+    kb_matrix_arg result = p->out;
+    if (!result.tile && !result.va.bits) {
+        size_t shape[2] = {p->M, p->N};
+        int status = kb_tile_create(proc, p->out_type, 2, shape, p->what, &op->result, err);
+        if (status) return op_abandon(op, status);
+        result.tile = op->result;
+    }
+    op->composite = (kb_composite){
+        .pe = proc->pe,
+        .M = p->M,
+        .K = p->K,
+        .N = p->N,
+        .a = operand(&p->a, p->in),
+        .b = operand(&p->b, p->in),
+        .out = operand(&result, p->out_type),
+        .acc_bytes = p->acc ? (uint32_t)kb_dtype_size(p->acc->value->dtype) : 0,
+        .done = op_complete,
+        .object = op};
+    int status = kb_composite_check(&op->composite, err);
+    if (status) return op_abandon(op, status);
+    op->inputs[0] = kb_tile_retain(p->a.tile);
+    op->inputs[1] = kb_tile_retain(p->b.tile);
+    op->inputs[2] = kb_tile_retain(p->acc);
+    fill_log(op, p, &result);
+    proc->operations++;
+    op->issued = kb_pe_issue(proc->pe, dispatch_composite, op, 0);
+    *out = op;
+    return KB_OK;
+}

@@ -1,0 +1,81 @@
+/* What a kernel instance can do: operations on tiles and memory, issued to its PE.
+ *
+ * A tile is an immutable value in the PE's TCM. Its room is taken when the operation that makes it is
+ * issued and given back when the last holder lets go, or when the kernel ends.
+ *
+ * An operation is issued, runs, and completes; its numbers take effect in the op log at completion.
+ * Whoever issued it holds it until released and may wait for it. Checks (shapes, mappings, room in
+ * TCM) happen at the issue and fail there. */
+#ifndef KB_ENGINE_KERNEL_H
+#define KB_ENGINE_KERNEL_H
+
+#include "data/oplog.h"
+#include "engine/engine.h"
+#include "hw/pe/tile.h"
+
+typedef struct kb_tile {
+    uint32_t refs;
+    kb_value *value;
+    kb_proc *owner; /* null once the kernel has ended or the room is given back */
+    struct kb_tile *prev, *next;
+    kb_alloc *tcm;
+    uint64_t addr;
+    const char *made_by; /* "tl.load", for the list of what is live */
+} kb_tile;
+
+/* KB_ENOSPC when TCM is full: names the PE and lists the largest live tiles. */
+int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
+                   const char *made_by, kb_tile **out, kb_err *err);
+kb_tile *kb_tile_retain(kb_tile *tile);
+void kb_tile_release(kb_tile *tile);
+
+typedef struct kb_op {
+    uint32_t refs;
+    kb_engine *engine;
+    struct kb_op *prev, *next; /* under way */
+    kb_proc *proc; /* null once it has ended */
+    kb_pe *pe;
+    kb_completion done;
+    const char *what;
+    kb_time issued; /* when pe_cpu could go on */
+    kb_time dispatched, ended;
+    kb_tile *result;    /* or null */
+    kb_tile *inputs[3]; /* held until completion */
+    kb_pieces pieces;   /* of a load or store: moved to pe_dma at dispatch */
+    kb_composite composite;
+    kb_log_entry log;
+} kb_op;
+
+kb_op *kb_op_retain(kb_op *op);
+void kb_op_release(kb_op *op);
+
+/* A tile of that shape from memory. */
+int kb_kernel_load(kb_proc *proc, const kb_va_region *from, kb_dtype dtype, int rank,
+                   const size_t *shape, kb_op **out, kb_err *err);
+int kb_kernel_store(kb_proc *proc, const kb_va_region *to, kb_tile *tile, kb_op **out,
+                    kb_err *err);
+
+/* A row-major matrix operand: a tile, or memory. */
+typedef struct kb_matrix_arg {
+    kb_tile *tile; /* or null */
+    kb_vaddr va;
+    uint64_t stride; /* bytes between rows */
+} kb_matrix_arg;
+
+typedef struct kb_product {
+    uint32_t M, K, N;
+    kb_dtype in, out_type;
+    kb_matrix_arg a, b;
+    kb_matrix_arg out; /* neither tile nor va: a new tile in TCM */
+    kb_tile *acc;      /* or null; of the accumulator's type */
+    const char *what;
+} kb_product;
+
+int kb_kernel_product(kb_proc *proc, const kb_product *product, kb_op **out, kb_err *err);
+
+/* A kernel ends: give back its TCM, and drop the effects of operations that it leaves under way. */
+void kb_kernel_forget(kb_proc *proc);
+
+void kb_kernel_free_all(kb_engine *engine);
+
+#endif

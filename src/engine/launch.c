@@ -1,0 +1,154 @@
+#include "engine/launch.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/kernel.h"
+
+/* What pe_cpu hands back when the PE is free for the instance. */
+typedef struct kb_instance {
+    kb_pe_start start;
+    kb_launch *launch;
+    int target;
+} kb_instance;
+
+static void report(kb_launch *launch, kb_pe *pe, int target)
+{
+    launch->end = launch->engine->sim->now;
+    kb_pe_cpu_end(pe);
+    kb_msg_report(&launch->msg, target, pe->number);
+}
+
+static void begin_on_pe(void *object, kb_pe *pe)
+{
+    const kb_instance *in = object;
+    kb_launch *launch = in->launch;
+    int target = in->target;
+    if (launch->started++ == 0) launch->start = launch->engine->sim->now;
+    if (launch->failed) {
+        report(launch, pe, target);
+        return;
+    }
+    kb_proc *proc = kb_proc_create(launch->engine, KB_PROC_KERNEL, NULL, NULL);
+    proc->launch = launch;
+    proc->target = target;
+    proc->pe = pe;
+    proc->launch_next = launch->procs;
+    if (proc->launch_next) proc->launch_next->launch_prev = proc;
+    launch->procs = proc;
+    launch->begin(launch, proc);
+}
+
+static void deliver(kb_msg *msg, int target, int pe_number)
+{
+    kb_launch *launch = msg->object;
+    kb_pe *pe = kb_machine_pe(msg->m, msg->sip, msg->targets[target].cube, pe_number);
+    kb_instance *in = &launch->instances[launch->delivered++];
+    *in = (kb_instance){.start = {.begin = begin_on_pe, .object = in}, launch, target};
+    kb_pe_cpu_start(pe, &in->start);
+}
+
+static void completed(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    kb_launch *launch = object;
+    kb_completion_part(&launch->done, sim);
+}
+
+kb_launch *kb_launch_submit(kb_engine *engine, const char *name, int sip, kb_msg_target *targets,
+                            uint32_t target_count, void (*begin)(kb_launch *, kb_proc *),
+                            void (*stop)(kb_proc *), void *user)
+{
+    kb_launch *launch = kb_xcalloc(1, sizeof *launch);
+    *launch = (kb_launch){.engine = engine,
+                          .name = kb_xstrdup(name),
+                          .msg = {.m = engine->m,
+                                  .sip = sip,
+                                  .synchronised = true,
+                                  .component = KB_PE_CPU,
+                                  .targets = targets,
+                                  .target_count = target_count,
+                                  .deliver = deliver,
+                                  .done = completed,
+                                  .object = launch},
+                          .begin = begin,
+                          .stop = stop,
+                          .user = user};
+    for (uint32_t t = 0; t < target_count; t++)
+        launch->pe_count += (uint32_t)__builtin_popcount(targets[t].pe_mask);
+    launch->instances = kb_xcalloc(launch->pe_count, sizeof *launch->instances);
+    kb_completion_init(&launch->done, 1);
+    if (engine->last_launch)
+        engine->last_launch->next = launch;
+    else
+        engine->launches = launch;
+    engine->last_launch = launch;
+    engine->launch_count++;
+    engine->submissions++;
+    kb_msg_send(&launch->msg);
+    return launch;
+}
+
+/* Add a line unless it is there already. */
+static void add_error(kb_launch *launch, const char *error)
+{
+    if (launch->errors && strstr(launch->errors, error)) return;
+    size_t old = launch->errors ? strlen(launch->errors) : 0, more = strlen(error);
+    launch->errors = kb_xrealloc(launch->errors, old + more + 2);
+    if (old) launch->errors[old++] = '\n';
+    memcpy(launch->errors + old, error, more + 1);
+}
+
+static void retire(kb_proc *proc)
+{
+    kb_launch *launch = proc->launch;
+    if (proc->launch_prev)
+        proc->launch_prev->launch_next = proc->launch_next;
+    else
+        launch->procs = proc->launch_next;
+    if (proc->launch_next) proc->launch_next->launch_prev = proc->launch_prev;
+    kb_pe *pe = proc->pe;
+    int target = proc->target;
+    kb_kernel_forget(proc);
+    kb_proc_end(proc);
+    report(launch, pe, target);
+}
+
+void kb_launch_instance_end(kb_proc *proc, const char *error)
+{
+    kb_launch *launch = proc->launch;
+    proc->ending = true;
+    if (!error) {
+        if (proc->operations == 0) retire(proc);
+        return;
+    }
+    add_error(launch, error);
+    retire(proc);
+    if (launch->failed) return;
+    launch->failed = true;
+    while (launch->procs) {
+        kb_proc *sibling = launch->procs;
+        if (!sibling->ending) launch->stop(sibling);
+        retire(sibling);
+    }
+}
+
+void kb_launch_instance_idle(kb_proc *proc)
+{
+    retire(proc);
+}
+
+void kb_launch_free_all(kb_engine *engine)
+{
+    for (kb_launch *launch = engine->launches; launch;) {
+        kb_launch *next = launch->next;
+        free(launch->msg.targets);
+        free(launch->instances);
+        free(launch->errors);
+        free(launch->name);
+        free(launch);
+        launch = next;
+    }
+    engine->launches = engine->last_launch = NULL;
+}

@@ -1,0 +1,47 @@
+/* Kernel launches: one KernelLaunch message per SIP, an instance of the kernel on every target PE.
+ *
+ * Launches of a SIP run one after another in the order of submission; all instances of one begin at the
+ * same picosecond (law T8). If an instance fails, the others are stopped and the launch completes as
+ * failed, with every distinct message once. */
+#ifndef KB_ENGINE_LAUNCH_H
+#define KB_ENGINE_LAUNCH_H
+
+#include "engine/engine.h"
+#include "hw/msg.h"
+
+typedef struct kb_launch {
+    kb_engine *engine;
+    struct kb_launch *next; /* in the order of submission */
+    char *name;
+    kb_msg msg;
+    kb_completion done; /* at the host */
+    uint32_t pe_count;
+    struct kb_instance *instances;
+    uint32_t delivered, started;
+    kb_time start, end;   /* of the first and the last instance */
+    bool failed;
+    char *errors; /* of failed instances, a line each */
+    kb_proc *procs;
+
+    /* Who runs instances: `begin` makes a process and lets it run; `stop` ends one that waits. */
+    void (*begin)(struct kb_launch *launch, kb_proc *proc);
+    void (*stop)(kb_proc *proc);
+    void *user;
+} kb_launch;
+
+/* Targets: cubes in ascending order with their PEs. Takes over `targets` (malloc). Submits now. The
+ * engine owns the launch. */
+kb_launch *kb_launch_submit(kb_engine *engine, const char *name, int sip, kb_msg_target *targets,
+                            uint32_t target_count, void (*begin)(kb_launch *, kb_proc *),
+                            void (*stop)(kb_proc *), void *user);
+
+/* The code of an instance has ended; `error` is null or its message. Without an error the instance ends
+ * when the operations that it has not waited for are complete too. The process is freed then. */
+void kb_launch_instance_end(kb_proc *proc, const char *error);
+
+/* The last operation of a process that is ending has completed. */
+void kb_launch_instance_idle(kb_proc *proc);
+
+void kb_launch_free_all(kb_engine *engine);
+
+#endif

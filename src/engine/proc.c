@@ -1,0 +1,87 @@
+#include "engine/proc.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engine/engine.h"
+
+static void forget(kb_proc *proc)
+{
+    kb_engine *engine = proc->engine;
+    if (proc->prev)
+        proc->prev->next = proc->next;
+    else
+        engine->procs = proc->next;
+    if (proc->next) proc->next->prev = proc->prev;
+    free(proc);
+}
+
+static void wake(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)sim;
+    (void)arg;
+    kb_proc *proc = object;
+    proc->waiting = false;
+    if (proc->stopped) {
+        forget(proc);
+        return;
+    }
+    proc->reason = KB_WAIT_NONE;
+    proc->resume(proc);
+}
+
+kb_proc *kb_proc_create(kb_engine *engine, kb_proc_kind kind, void (*resume)(kb_proc *proc),
+                        void *user)
+{
+    kb_proc *proc = kb_xcalloc(1, sizeof *proc);
+    *proc = (kb_proc){.engine = engine,
+                      .kind = kind,
+                      .next = engine->procs,
+                      .waiter = {.fn = wake, .object = proc},
+                      .resume = resume,
+                      .user = user};
+    if (proc->next) proc->next->prev = proc;
+    engine->procs = proc;
+    engine->proc_count++;
+    return proc;
+}
+
+void kb_proc_end(kb_proc *proc)
+{
+    assert(!proc->stopped);
+    proc->engine->proc_count--;
+    proc->stopped = true;
+    if (!proc->waiting) forget(proc);
+}
+
+static void begin_to_wait(kb_proc *proc, kb_wait_reason reason, const char *what)
+{
+    assert(!proc->waiting && !proc->stopped);
+    proc->waiting = true;
+    proc->reason = reason;
+    proc->what = what;
+    proc->since = proc->engine->sim->now;
+}
+
+void kb_proc_wait(kb_proc *proc, kb_completion *completion, kb_wait_reason reason,
+                  const char *what)
+{
+    begin_to_wait(proc, reason, what);
+    kb_completion_wait(completion, proc->engine->sim, &proc->waiter);
+}
+
+void kb_proc_wait_until(kb_proc *proc, kb_time when, kb_wait_reason reason, const char *what)
+{
+    begin_to_wait(proc, reason, what);
+    kb_sim_at(proc->engine->sim, when, wake, proc, 0);
+}
+
+const char *kb_proc_where(const kb_proc *proc, char *text, size_t size)
+{
+    if (proc->kind == KB_PROC_KERNEL)
+        snprintf(text, size, "%s", proc->pe->name);
+    else
+        snprintf(text, size, "the bench");
+    return text;
+}
