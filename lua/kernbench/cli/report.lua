@@ -1,0 +1,172 @@
+--- What is printed at the end of a run: the summary table, its JSON form, the deadlock table.
+local json = require "kernbench.cli.json"
+
+local M = {}
+
+local function ns(value)
+  return ("%.3f ns"):format(value)
+end
+
+local function si(value, unit)
+  for _, step in ipairs { { 1e12, "T" }, { 1e9, "G" }, { 1e6, "M" }, { 1e3, "k" } } do
+    if value >= step[1] then
+      return ("%.2f %s%s"):format(value / step[1], step[2], unit)
+    end
+  end
+  return ("%.2f %s"):format(value, unit)
+end
+
+local function bytes(value)
+  for _, step in ipairs { { 1 << 30, "GiB" }, { 1 << 20, "MiB" }, { 1 << 10, "KiB" } } do
+    if value >= step[1] then
+      return ("%.2f %s"):format(value / step[1], step[2])
+    end
+  end
+  return ("%d B"):format(value)
+end
+
+-- Columns as wide as their widest cell; numbers (all but the first column) to the right.
+local function columns(rows)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, #cell) end
+  end
+  local lines = {}
+  for _, row in ipairs(rows) do
+    local cells = {}
+    for i, cell in ipairs(row) do
+      cells[i] = (i == 1 and "%-" or "%") .. widths[i] .. "s"
+      cells[i] = cells[i]:format(cell)
+    end
+    lines[#lines + 1] = ("  " .. table.concat(cells, "  ")):gsub("%s+$", "")
+  end
+  return table.concat(lines, "\n")
+end
+M.columns = columns
+
+local function launch_rows(facts)
+  local rows = { { "launch", "sip", "PEs", "start", "end", "time" } }
+  for _, l in ipairs(facts.launches) do
+    rows[#rows + 1] = { l.name, tostring(l.sip), tostring(l.pes), ns(l.start_ns), ns(l.end_ns),
+      ns(l.end_ns - l.start_ns) }
+  end
+  return rows
+end
+
+local BYTES = { "hbm_read", "hbm_write", "xbar", "noc", "ucie", "pcie", "fabric" }
+local ENGINES = { "pe_dma_read", "pe_dma_write", "pe_fetch", "pe_gemm", "pe_store", "pe_math" }
+
+-- Bytes moved, and at what rate over the whole run.
+local function byte_rows(stats)
+  local rows = { { "moved", "bytes", "over the run" } }
+  for _, name in ipairs(BYTES) do
+    if stats.bytes[name] > 0 then
+      rows[#rows + 1] = { name, bytes(stats.bytes[name]), ("%.2f GB/s"):format(stats.bytes[name] / stats.sim_ns) }
+    end
+  end
+  return rows
+end
+
+local function engine_rows(stats)
+  local rows = { { "engine", "busy (all PEs)", "utilization" } }
+  for _, name in ipairs(ENGINES) do
+    if stats.engines[name].busy_ns > 0 then
+      rows[#rows + 1] = { name, ns(stats.engines[name].busy_ns),
+        ("%.1f %%"):format(100 * stats.engines[name].utilization) }
+    end
+  end
+  return rows
+end
+
+-- Rates while kernels ran: HBM traffic of the PEs, and floating point operations.
+local function kernel_rates(stats)
+  if stats.kernel_ns <= 0 then
+    return {}
+  end
+  local lines = { ("  kernels moved      %s, %.2f GB/s"):format(bytes(stats.dma_bytes), stats.dma_bytes / stats.kernel_ns) }
+  if stats.macs > 0 then
+    lines[#lines + 1] = ("  kernels computed   %.4f TFLOP/s"):format(2 * stats.macs / stats.kernel_ns / 1000)
+  end
+  return lines
+end
+
+local function result_lines(result)
+  if type(result) ~= "table" then
+    return {}
+  end
+  local keys, lines = {}, {}
+  for key in pairs(result) do keys[#keys + 1] = tostring(key) end
+  table.sort(keys)
+  for _, key in ipairs(keys) do
+    local value = result[key]
+    if math.type(value) == "float" then
+      value = ("%.6g"):format(value)
+    end
+    lines[#lines + 1] = ("  %-18s %s"):format(key, tostring(value))
+  end
+  return lines
+end
+
+--- The summary for people.
+function M.table(facts)
+  local s = facts.stats
+  local lines = {
+    ("%s: %s"):format(facts.bench, facts.ok and "ok" or "FAILED"),
+    ("  topology           %s (%d SIPs x %d cubes x %d PEs)"):format(
+      facts.topology, facts.machine.sips, facts.machine.cubes, facts.machine.pes),
+    ("  forwarding         cut-through, flits of %d B"):format(facts.machine.flit_bytes),
+    ("  numbers            %s"):format(facts.data and "computed" or "off"),
+    ("  simulated time     %s"):format(ns(s.sim_ns)),
+    ("  in kernels         %s"):format(ns(s.kernel_ns)),
+  }
+  table.move(kernel_rates(s), 1, 2, #lines + 1, lines)
+  table.move(result_lines(facts.result), 1, 64, #lines + 1, lines)
+  if #facts.launches > 0 then
+    lines[#lines + 1] = "\n" .. columns(launch_rows(facts))
+  end
+  lines[#lines + 1] = "\n" .. columns(byte_rows(s))
+  if s.kernel_ns > 0 then
+    lines[#lines + 1] = "\n" .. columns(engine_rows(s))
+  end
+  lines[#lines + 1] = ("\n  audit              %s"):format(s.audit.ok and "passed" or "FAILED")
+  lines[#lines + 1] = ("  wall time          %.3f ms, %s, %s"):format(
+    facts.wall_s * 1e3, si(s.events / facts.wall_s, "events/s"), si(s.flit_hops / facts.wall_s, "flit hops/s"))
+  return table.concat(lines, "\n")
+end
+
+local function json_launches(launches)
+  local list = json.array {}
+  for i, l in ipairs(launches) do
+    list[i] = { name = l.name, sip = l.sip, start_ns = l.start_ns, end_ns = l.end_ns, pes = l.pes,
+      __order = { "name", "sip", "start_ns", "end_ns", "pes" } }
+  end
+  return list
+end
+
+--- The same as one JSON object (schema 1).
+function M.json(facts)
+  local s = facts.stats
+  return json.encode {
+    schema = 1, bench = facts.bench, topology = facts.topology, seed = facts.seed, sim_ns = s.sim_ns,
+    wall_s = facts.wall_s, events = s.events, ok = facts.ok, data = facts.data,
+    launches = json_launches(facts.launches), engines = s.engines, bytes = s.bytes,
+    kernel_ns = s.kernel_ns, flops = 2 * s.macs, flit_hops = s.flit_hops,
+    forwarding = { mode = "cut_through", flit_bytes = facts.machine.flit_bytes },
+    result = type(facts.result) == "table" and facts.result or nil,
+    audit = { ok = s.audit.ok, violations = json.array(s.audit.violations) },
+    __order = { "schema", "bench", "topology", "seed", "sim_ns", "kernel_ns", "wall_s", "events", "flit_hops",
+      "ok", "data", "forwarding", "launches", "engines", "flops", "bytes", "result", "audit" },
+  }
+end
+
+--- Who waits for what when nothing can happen any more.
+function M.deadlock(outcome, stats)
+  local rows = { { "who", "call", "waits for", "since", "at" } }
+  for _, w in ipairs(outcome.waiting or {}) do
+    rows[#rows + 1] = { w.who, w.call, w.reason, ns(w.since_ns), w.source or "?" }
+  end
+  return ("deadlock at t = %s: nothing can happen any more, and these wait:\n%s"):format(
+    ns(stats.sim_ns), columns(rows))
+end
+
+return M

@@ -1,0 +1,383 @@
+--- Device tensors and kernel launches, with PyTorch's names.
+--
+-- Everything here is called from a bench (the host program). Calls that need the device wait in
+-- simulated time; launches do not: they are queued, run one after another on their SIP, and whoever
+-- reads or writes a tensor from the host waits for them first.
+local dp = require "kernbench.dp"
+local np = require "kernbench.np"
+local runtime = require "kernbench.runtime"
+
+local M = {}
+
+---@class Tensor
+---@field shape integer[]
+---@field dtype string
+---@field name string
+---@field sip integer
+---@field dp DPPolicy
+---@field shards table[] {sip, cube, pe, offset_bytes, nbytes, start, extent}
+local Tensor = {}
+Tensor.__index = Tensor
+
+local ITEM = { f16 = 2, bf16 = 2, f32 = 4, f64 = 8, i8 = 1, i16 = 2, i32 = 4, i64 = 8,
+  u8 = 1, u16 = 2, u32 = 4, u64 = 8, bool = 1 }
+
+local function count(shape)
+  local n = 1
+  for _, extent in ipairs(shape) do n = n * extent end
+  return n
+end
+
+local function shape_text(shape)
+  return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")")
+end
+
+-- ---- making tensors ----
+
+local OPTIONS = { dtype = true, dp = true, name = true }
+
+-- shape..., options: extents one by one or as a sequence, then a table of options.
+local function parse(call, ...)
+  local args = table.pack(...)
+  local shape, options = {}, {}
+  local n = args.n
+  if n > 0 and type(args[n]) == "table" and (n > 1 or #args[n] == 0) then
+    options, n = args[n], n - 1
+  end
+  if n == 1 and type(args[1]) == "table" then
+    shape = args[1]
+  else
+    shape = table.move(args, 1, n, 1, {})
+  end
+  if #shape == 0 then
+    error(call .. ": expected a shape such as {128, 256}", 3)
+  end
+  for d, extent in ipairs(shape) do
+    if math.type(extent) ~= "integer" or extent < 1 then
+      error(("%s: extent %d is %s; expected an integer of at least 1"):format(call, d - 1, tostring(extent)), 3)
+    end
+  end
+  for key in pairs(options) do
+    if not OPTIONS[key] then
+      error(("%s: unknown option '%s'; it takes dtype, dp, name"):format(call, tostring(key)), 3)
+    end
+  end
+  local dtype = options.dtype or "f32"
+  if not ITEM[dtype] then
+    error(("%s: unknown dtype '%s'"):format(call, tostring(dtype)), 3)
+  end
+  if options.dp and not dp.is_policy(options.dp) then
+    error(call .. ": dp is not a torch.DPPolicy{...}", 3)
+  end
+  return shape, dtype, options.dp or dp.single, options.name
+end
+
+-- shards as users see them; offset_bytes counts within the tensor's elements in row-major order.
+local function describe_shards(sip, shape, dtype, pieces, flat)
+  local shards = {}
+  for i = 1, #flat, 3 do
+    local piece = pieces[flat[i + 2] + 1]
+    local offset = 0
+    for d = 1, #shape do offset = offset * shape[d] + piece.start[d] end
+    shards[#shards + 1] = { sip = sip, cube = flat[i], pe = flat[i + 1], start = piece.start,
+      extent = piece.extent, offset_bytes = offset * ITEM[dtype], nbytes = count(piece.extent) * ITEM[dtype] }
+  end
+  return shards
+end
+
+-- Allocate and map; contents are zero.
+local function make(call, shape, dtype, policy, name)
+  local engine = runtime.need_engine(call)
+  local ok, pieces, flat = pcall(dp.shards, shape, policy, runtime.machine)
+  if not ok then
+    error(("%s: tensor%s %s: %s"):format(call, name and (" '" .. name .. "'") or "", shape_text(shape), pieces), 3)
+  end
+  local raw = engine:tensor { name = name, sip = runtime.device, dtype = dtype, shape = shape,
+    pieces = pieces, shards = flat }
+  return setmetatable({ raw = raw, shape = table.move(shape, 1, #shape, 1, {}), dtype = dtype,
+    name = raw:get_name(), sip = runtime.device, dp = policy,
+    shards = describe_shards(runtime.device, shape, dtype, pieces, flat) }, Tensor)
+end
+
+-- A new tensor filled from the host; without an array it holds zeros.
+local function filled(call, array, ...)
+  local shape, dtype, policy, name = parse(call, ...)
+  local tensor = make(call, shape, dtype, policy, name)
+  if array and runtime.engine:has_data() then
+    tensor.raw:write(array(shape, dtype))
+  else
+    tensor.raw:write(nil)
+  end
+  return tensor
+end
+
+--- Zeros, written over the fabric.
+---@return Tensor
+function M.zeros(...)
+  return filled("torch.zeros", nil, ...)
+end
+
+---@return Tensor
+function M.ones(...)
+  return filled("torch.ones", function(shape, dtype) return np.full(shape, 1, dtype) end, ...)
+end
+
+---@param shape integer[]
+---@param value number
+---@param options table?
+---@return Tensor
+function M.full(shape, value, options)
+  return filled("torch.full", function(s, dtype) return np.full(s, value, dtype) end, shape, options or {})
+end
+
+--- Memory that nothing is written to (it reads as zero).
+---@return Tensor
+function M.empty(...)
+  local shape, dtype, policy, name = parse("torch.empty", ...)
+  return make("torch.empty", shape, dtype, policy, name)
+end
+
+local function generator()
+  runtime.random = runtime.random or np.random(runtime.seed)
+  return runtime.random
+end
+
+--- Uniform in [0, 1).
+---@return Tensor
+function M.rand(...)
+  return filled("torch.rand", function(shape, dtype) return generator():rand(shape, dtype) end, ...)
+end
+
+--- Normal with mean 0 and variance 1.
+---@return Tensor
+function M.randn(...)
+  return filled("torch.randn", function(shape, dtype) return generator():randn(shape, dtype) end, ...)
+end
+
+--- 0, 1, ..., n - 1.
+---@param n integer
+---@param options table?
+---@return Tensor
+function M.arange(n, options)
+  options = options or {}
+  if math.type(n) ~= "integer" or n < 1 then
+    error("torch.arange: expected the number of elements, an integer of at least 1", 2)
+  end
+  return filled("torch.arange", function(_, dtype) return np.arange(0, n, 1, dtype) end, { n },
+    { dtype = options.dtype or "i64", dp = options.dp, name = options.name })
+end
+
+--- A tensor with an array's shape, type and contents.
+---@param array table an np array
+---@param options {dp?: DPPolicy, name?: string}?
+---@return Tensor
+function M.from_numpy(array, options)
+  options = options or {}
+  if type(array) ~= "userdata" then
+    error("torch.from_numpy: expected an np array, got " .. type(array), 2)
+  end
+  for key in pairs(options) do
+    if key ~= "dp" and key ~= "name" then
+      error(("torch.from_numpy: unknown option '%s'; it takes dp and name"):format(tostring(key)), 2)
+    end
+  end
+  return filled("torch.from_numpy", function() return array end, array.shape,
+    { dtype = array.dtype, dp = options.dp, name = options.name })
+end
+
+-- ---- tensors ----
+
+local function check_alive(tensor, call)
+  if getmetatable(tensor) ~= Tensor then
+    error(call .. ": expected a tensor, got " .. type(tensor), 3)
+  elseif tensor.raw:is_freed() then
+    error(("%s: tensor '%s' has been freed"):format(call, tensor.name), 3)
+  end
+end
+
+--- The contents, gathered from all parts, as an np array. Waits for the launches before it.
+function Tensor:numpy()
+  check_alive(self, "Tensor:numpy")
+  runtime.barrier()
+  return self.raw:read()
+end
+
+--- Replace the contents by an np array or another tensor of the same shape; converts the type.
+---@param source table
+---@return Tensor self
+function Tensor:copy_(source)
+  check_alive(self, "Tensor:copy_")
+  if getmetatable(source) == Tensor then
+    source = source:numpy()
+  elseif type(source) ~= "userdata" then
+    error("Tensor:copy_: expected an np array or a tensor, got " .. type(source), 2)
+  end
+  runtime.barrier()
+  if source.dtype ~= self.dtype then
+    source = source:astype(self.dtype)
+  end
+  self.raw:write(source)
+  return self
+end
+
+--- Unmap and give the memory back. Using the tensor afterwards is an error.
+function Tensor:free()
+  check_alive(self, "Tensor:free")
+  runtime.barrier()
+  self.raw:free()
+end
+
+function Tensor:numel()
+  return count(self.shape)
+end
+
+function Tensor:__close()
+  if not self.raw:is_freed() then
+    self:free()
+  end
+end
+
+function Tensor:__tostring()
+  local head = ("tensor '%s' %s %s on sip%d, %d shards"):format(
+    self.name, shape_text(self.shape), self.dtype, self.sip, #self.shards)
+  if self.raw:is_freed() then
+    return head .. " (freed)"
+  elseif not runtime.engine:has_data() then
+    return head .. " (no contents: numbers are switched off)"
+  end
+  return head
+end
+
+-- ---- launches ----
+
+-- PEs that hold a part of any tensor argument: {cube, mask, ...} with cubes ascending.
+local function targets_of(tensors)
+  local masks = {}
+  for _, tensor in ipairs(tensors) do
+    for _, shard in ipairs(tensor.shards) do
+      masks[shard.cube] = (masks[shard.cube] or 0) | (1 << shard.pe)
+    end
+  end
+  local targets = {}
+  for cube = 0, runtime.machine.cubes - 1 do
+    if masks[cube] then
+      targets[#targets + 1] = cube
+      targets[#targets + 1] = masks[cube]
+    end
+  end
+  return targets
+end
+
+---@class Launch
+local Launch = {}
+Launch.__index = Launch
+
+--- Wait until the host knows that it is complete; raises if an instance failed.
+function Launch:wait()
+  self.raw:wait()
+end
+
+function Launch:done()
+  return self.raw:done()
+end
+
+--- Run a kernel once on every PE that holds a part of one of its tensor arguments. Tensors arrive in
+--- the kernel as pointers to what the PE holds, everything else unchanged. Does not wait.
+---@param name string shown in reports
+---@param kernel function
+---@param ... any
+---@return Launch
+function M.launch(name, kernel, ...)
+  local engine = runtime.need_engine("torch.launch")
+  if type(name) ~= "string" or type(kernel) ~= "function" then
+    error("torch.launch: expected a name, a function, and its arguments", 2)
+  end
+  local args, tensors, sip = table.pack(...), {}, nil
+  for i = 1, args.n do
+    if getmetatable(args[i]) == Tensor then
+      check_alive(args[i], "torch.launch")
+      tensors[#tensors + 1] = args[i]
+      if sip and args[i].sip ~= sip then
+        error(("torch.launch: tensor '%s' is on sip%d, another argument on sip%d"):format(
+          args[i].name, args[i].sip, sip), 2)
+      end
+      sip = args[i].sip
+      args[i] = args[i].raw
+    end
+  end
+  if #tensors == 0 then
+    error("torch.launch: no tensor among the arguments; the PEs that run a kernel are those that hold "
+      .. "its tensors", 2)
+  end
+  local raw = engine:launch { name = name, sip = sip, fn = kernel, args = args, nargs = args.n,
+    targets = targets_of(tensors) }
+  local launch = setmetatable({ raw = raw }, Launch)
+  table.insert(runtime.launches, launch)
+  return launch
+end
+
+-- ---- devices ----
+
+local function set_device(call, index)
+  runtime.need_engine(call)
+  if math.type(index) ~= "integer" or index < 0 or index >= runtime.machine.sips then
+    error(("%s: device %s does not exist; there are %d, from 0"):format(call, tostring(index), runtime.machine.sips), 3)
+  end
+  runtime.device = index
+end
+
+M.ahbm = {}
+
+--- The SIP on which new tensors are placed.
+---@param index integer from 0
+function M.ahbm.set_device(index)
+  set_device("torch.ahbm.set_device", index)
+end
+
+function M.ahbm.current_device()
+  return runtime.device
+end
+
+M.accelerator = {}
+
+function M.accelerator.set_device_index(index)
+  set_device("torch.accelerator.set_device_index", index)
+end
+
+function M.accelerator.current_device_index()
+  return runtime.device
+end
+
+function M.accelerator.device_count()
+  runtime.need_engine("torch.accelerator.device_count")
+  return runtime.machine.sips
+end
+
+function M.accelerator.is_available()
+  return runtime.engine ~= nil
+end
+
+--- Wait for all launches of this program.
+function M.accelerator.synchronize()
+  runtime.need_engine("torch.accelerator.synchronize")
+  runtime.barrier()
+end
+
+--- How a tensor is laid over cubes and PEs.
+---@param options {cube?: string, pe?: string, num_cubes?: integer, num_pes?: integer}
+---@return DPPolicy
+function M.DPPolicy(options)
+  return dp.policy(options)
+end
+
+function M.is_tensor(value)
+  return getmetatable(value) == Tensor
+end
+
+--- Seed of torch.rand and torch.randn.
+---@param seed integer
+function M.manual_seed(seed)
+  runtime.random = np.random(seed)
+end
+
+return M

@@ -1,0 +1,284 @@
+/* The engine in Lua: opening a simulation, running a bench in it, closing it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bind/bind.h"
+#include "topo/names.h"
+
+#define ENGINE "kernbench.engine"
+
+/* ---- opening and closing ---- */
+
+static const char *option(lua_State *L, const char *key)
+{
+    lua_getfield(L, 1, key);
+    return lua_tostring(L, -1); /* stays on the stack */
+}
+
+/* core.open{topology = path, sets = {"a.b=c", ...}, data = true} */
+static int engine_open(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    kb_lua_engine *engine = lua_newuserdatauv(L, sizeof *engine, 0);
+    *engine = (kb_lua_engine){0};
+    luaL_setmetatable(L, ENGINE);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+    engine->L = lua_tothread(L, -1);
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, engine);
+
+    kb_engine_options options = {.topology = option(L, "topology"), .data = true};
+    if (!options.topology) return luaL_error(L, "core.open: no topology given");
+    lua_getfield(L, 1, "data");
+    if (!lua_isnil(L, -1)) options.data = lua_toboolean(L, -1);
+    const char **sets = NULL;
+    if (lua_getfield(L, 1, "sets") == LUA_TTABLE) {
+        options.set_count = lua_rawlen(L, -1);
+        sets = lua_newuserdatauv(L, (options.set_count + 1) * sizeof *sets, 0);
+        luaL_checkstack(L, (int)options.set_count + 4, "too many --set options");
+        int list = lua_gettop(L) - 1;
+        for (size_t i = 0; i < options.set_count; i++) {
+            lua_rawgeti(L, list, (lua_Integer)i + 1);
+            sets[i] = luaL_checkstring(L, -1);
+        }
+    }
+    options.sets = sets;
+    kb_err err = {0};
+    if (kb_engine_create(&engine->e, &options, &err)) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.text);
+        return 2;
+    }
+    lua_pushvalue(L, 2);
+    return 1;
+}
+
+/* Coroutines that still wait when the engine is closed. */
+static void free_coroutines(lua_State *L, kb_lua_engine *engine)
+{
+    kb_push_anchor(L, engine);
+    for (kb_proc *proc = engine->e->procs; proc; proc = proc->next)
+        if (proc->user && !proc->stopped) {
+            kb_co *co = proc->user;
+            *(kb_co **)lua_getextraspace(co->L) = NULL;
+            free(co);
+        }
+    lua_pop(L, 1);
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, engine);
+}
+
+static int engine_close(lua_State *L)
+{
+    kb_lua_engine *engine = luaL_checkudata(L, 1, ENGINE);
+    if (engine->running) return luaL_error(L, "the engine cannot be closed while it runs");
+    if (engine->e) {
+        free_coroutines(L, engine);
+        kb_engine_destroy(engine->e);
+        engine->e = NULL;
+    }
+    return 0;
+}
+
+/* ---- running ---- */
+
+/* Outcome of the bench function, filled by its end. */
+typedef struct outcome {
+    bool ended, failed;
+} outcome;
+
+static void bench_end(kb_co *co, const char *error)
+{
+    outcome *out = co->user;
+    lua_State *L = co->from;
+    out->ended = true;
+    out->failed = error != NULL;
+    if (error) {
+        kb_push_anchor(L, co->engine);
+        lua_pushstring(L, error);
+        lua_setfield(L, -2, "bench_error");
+        lua_pop(L, 1);
+    }
+    kb_proc *proc = co->proc;
+    kb_co_free(co);
+    kb_proc_end(proc);
+}
+
+static void first_resume(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)sim;
+    (void)arg;
+    kb_co_resume(object);
+}
+
+/* Lines "sip0.cube2.pe5  tl.load  12.000 ns  memory" of everybody who waits. */
+static void push_waiting(lua_State *L, const kb_engine *e)
+{
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (const kb_proc *proc = e->procs; proc; proc = proc->next) {
+        if (!proc->waiting || proc->stopped) continue;
+        char where[80];
+        lua_createtable(L, 0, 4);
+        lua_pushstring(L, kb_proc_where(proc, where, sizeof where));
+        lua_setfield(L, -2, "who");
+        lua_pushstring(L, proc->what);
+        lua_setfield(L, -2, "call");
+        lua_pushstring(L, kb_wait_reason_name(proc->reason));
+        lua_setfield(L, -2, "reason");
+        lua_pushnumber(L, kb_time_ns(proc->since));
+        lua_setfield(L, -2, "since_ns");
+        kb_co *co = proc->user;
+        lua_Debug at;
+        for (int level = 0; co && lua_getstack(co->L, level, &at); level++) {
+            lua_getinfo(co->L, "Sl", &at);
+            if (at.currentline <= 0) continue;
+            lua_pushfstring(L, "%s:%d", at.short_src, at.currentline);
+            lua_setfield(L, -2, "source");
+            break;
+        }
+        lua_rawseti(L, -2, ++n);
+    }
+}
+
+static kb_time limit_time(lua_State *L, int index)
+{
+    double ns = luaL_optnumber(L, index, 0);
+    return ns > 0 ? kb_time_from_ns(ns) : KB_TIME_NEVER;
+}
+
+/* engine:run(fn, max_ns, max_events): runs fn as the bench until it and all it started have ended.
+ * Returns a table: end = "ok" | "error" | "deadlock" | "limit", error = message, waiting = {...}. */
+static int engine_run(lua_State *L)
+{
+    kb_lua_engine *engine = kb_check_engine(L, 1);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    if (engine->running) return luaL_error(L, "the engine runs already");
+    if (L != engine->L) return luaL_error(L, "run is called from the main program only");
+    kb_time max_time = limit_time(L, 3);
+    lua_Integer max_events = luaL_optinteger(L, 4, 0);
+
+    outcome out = {0};
+    kb_proc *proc = kb_proc_create(engine->e, KB_PROC_BENCH, kb_co_resume, NULL);
+    lua_pushvalue(L, 2);
+    kb_co *co = kb_co_create(L, engine, proc, 0);
+    co->end = bench_end;
+    co->user = &out;
+    kb_sim_after(engine->e->sim, 0, first_resume, proc, 0);
+    engine->running = true;
+    kb_run_end end = kb_engine_run(engine->e, max_time,
+                                   max_events > 0 ? (uint64_t)max_events : UINT64_MAX);
+    engine->running = false;
+
+    lua_createtable(L, 0, 3);
+    const char *result = "ok";
+    if (out.failed)
+        result = "error";
+    else if (end == KB_RUN_TIME || end == KB_RUN_EVENTS)
+        result = "limit";
+    else if (engine->e->proc_count)
+        result = "deadlock";
+    lua_pushstring(L, result);
+    lua_setfield(L, -2, "status");
+    kb_push_anchor(L, engine);
+    lua_getfield(L, -1, "bench_error");
+    lua_setfield(L, -3, "error");
+    lua_pushnil(L);
+    lua_setfield(L, -2, "bench_error");
+    lua_pop(L, 1);
+    if (engine->e->proc_count) {
+        push_waiting(L, engine->e);
+        lua_setfield(L, -2, "waiting");
+    }
+    return 1;
+}
+
+static int sleep_done(lua_State *L, int status, lua_KContext context)
+{
+    (void)L;
+    (void)status;
+    (void)context;
+    return 0;
+}
+
+/* engine:sleep(ns): let simulated time pass. */
+static int engine_sleep(lua_State *L)
+{
+    kb_lua_engine *engine = kb_check_engine(L, 1);
+    double ns = luaL_checknumber(L, 2);
+    luaL_argcheck(L, ns >= 0 && ns < 1e15, 2, "expected a duration in ns");
+    kb_co_check_wait(L, "sleep");
+    return kb_co_wait_until(L, engine->e->sim->now + kb_time_from_ns(ns), KB_WAIT_TIMER, "sleep",
+                            sleep_done, 0);
+}
+
+/* engine:settle(): make all numbers of what has happened so far available. */
+static int engine_settle(lua_State *L)
+{
+    kb_err err = {0};
+    if (kb_engine_settle(kb_check_engine(L, 1)->e, &err)) return kb_raise(L, &err);
+    return 0;
+}
+
+static int engine_now(lua_State *L)
+{
+    lua_pushnumber(L, kb_time_ns(kb_check_engine(L, 1)->e->sim->now));
+    return 1;
+}
+
+static int engine_has_data(lua_State *L)
+{
+    lua_pushboolean(L, kb_check_engine(L, 1)->e->data);
+    return 1;
+}
+
+static int home(lua_State *L)
+{
+    kb_push_home(L);
+    return 1;
+}
+
+/* core.clock(): wall time in seconds, monotonic. */
+static int wall_clock(lua_State *L)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    lua_pushnumber(L, (double)now.tv_sec + (double)now.tv_nsec * 1e-9);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {{"run", engine_run},
+                                   {"sleep", engine_sleep},
+                                   {"settle", engine_settle},
+                                   {"now_ns", engine_now},
+                                   {"has_data", engine_has_data},
+                                   {"close", engine_close},
+                                   {NULL, NULL}};
+
+static const luaL_Reg functions[] = {
+    {"open", engine_open}, {"home", home}, {"clock", wall_clock}, {NULL, NULL}};
+
+int luaopen_kernbench_core(lua_State *L)
+{
+    luaL_newmetatable(L, ENGINE);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    luaL_setfuncs(L, kb_tensor_engine_methods, 0);
+    luaL_setfuncs(L, kb_launch_engine_methods, 0);
+    luaL_setfuncs(L, kb_stats_engine_methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, engine_close);
+    lua_setfield(L, -2, "__gc");
+    lua_pushcfunction(L, engine_close);
+    lua_setfield(L, -2, "__close");
+    lua_pop(L, 1);
+    kb_tensor_open(L);
+    kb_launch_open(L);
+    luaL_newlib(L, functions);
+    lua_pushliteral(L, KB_VERSION);
+    lua_setfield(L, -2, "version");
+    return 1;
+}

@@ -1,0 +1,209 @@
+/* Kernel launches in Lua: userdata "kernbench.launch". */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bind/bind.h"
+
+#define LAUNCH "kernbench.launch"
+
+/* User value 1: {engine, function, arguments table}. */
+typedef struct lua_launch {
+    kb_launch *launch;
+    kb_lua_engine *engine;
+    int nargs;
+} lua_launch;
+
+static lua_launch *check_launch(lua_State *L, int index)
+{
+    lua_launch *box = luaL_checkudata(L, index, LAUNCH);
+    if (!box->engine->e) luaL_argerror(L, index, "the engine is closed");
+    return box;
+}
+
+/* ---- instances ---- */
+
+static void instance_end(kb_co *co, const char *error)
+{
+    kb_proc *proc = co->proc;
+    char *message = NULL;
+    if (error) { /* the text lives on a Lua stack that freeing the coroutine may disturb */
+        lua_State *L = co->from;
+        const char *where = proc->pe->name;
+        if (strstr(error, " [sip")) /* raised with its place */
+            lua_pushfstring(L, "%s", error);
+        else
+            lua_pushfstring(L, "%s [%s, t=%f ns]", error, where,
+                            (lua_Number)kb_time_ns(proc->engine->sim->now));
+        message = kb_xstrdup(lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
+    kb_co_free(co);
+    proc->user = NULL;
+    kb_launch_instance_end(proc, message);
+    free(message);
+}
+
+static void instance_stop(kb_proc *proc)
+{
+    kb_co *co = proc->user;
+    proc->user = NULL;
+    if (!co) return;
+    kb_co_stop(co);
+    kb_co_free(co);
+}
+
+/* Begin an instance: its function with the arguments as this PE sees them. */
+static void instance_begin(kb_launch *launch, kb_proc *proc)
+{
+    lua_launch *box = launch->user;
+    lua_State *L = box->engine->L;
+    int top = lua_gettop(L);
+    luaL_checkstack(L, box->nargs + 8, "too many kernel arguments");
+    kb_push_anchor(L, box->engine);
+    lua_rawgetp(L, -1, launch);
+    lua_getiuservalue(L, -1, 1);
+    int bound = lua_gettop(L);
+    lua_rawgeti(L, bound, 2);
+    lua_rawgeti(L, bound, 3);
+    int args = lua_gettop(L);
+    lua_pushvalue(L, args - 1);
+    for (int i = 1; i <= box->nargs; i++) {
+        lua_rawgeti(L, args, i);
+        if (!kb_test_tensor(L, -1)) continue;
+        kb_push_pointer(L, lua_gettop(L), proc->pe->cube, proc->pe->number);
+        lua_remove(L, -2);
+    }
+    kb_co *co = kb_co_create(L, box->engine, proc, box->nargs);
+    co->end = instance_end;
+    proc->resume = kb_co_resume;
+    lua_settop(L, top);
+    kb_co_resume(proc);
+}
+
+/* ---- submitting ---- */
+
+/* targets = {cube, mask, cube, mask, ...}, cubes ascending; into memory that Lua owns */
+static kb_msg_target *read_targets(lua_State *L, const kb_graph *g, uint32_t *count)
+{
+    lua_getfield(L, 2, "targets");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    lua_Unsigned n = lua_rawlen(L, -1) / 2;
+    if (n == 0) luaL_error(L, "torch.launch: there is no PE to launch on");
+    kb_msg_target *targets = lua_newuserdatauv(L, n * sizeof *targets, 0);
+    lua_insert(L, -2);
+    for (lua_Unsigned i = 0; i < n; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i * 2 + 1);
+        lua_rawgeti(L, -2, (lua_Integer)i * 2 + 2);
+        lua_Integer cube = luaL_checkinteger(L, -2), mask = luaL_checkinteger(L, -1);
+        if (cube < 0 || cube >= kb_graph_cubes(g) || mask <= 0 || mask >> g->cube_plan.pes)
+            luaL_error(L, "torch.launch: target PEs of cube %d do not exist", (int)cube);
+        targets[i] = (kb_msg_target){.cube = (int)cube, .pe_mask = (uint32_t)mask};
+        lua_pop(L, 2);
+    }
+    lua_pop(L, 1); /* the targets stay on the stack */
+    *count = (uint32_t)n;
+    return targets;
+}
+
+/* Every tensor among the arguments has a part for every target: begin must not fail. */
+static void check_args(lua_State *L, int args, int nargs, const kb_msg *msg)
+{
+    for (int i = 1; i <= nargs; i++) {
+        lua_rawgeti(L, args, i);
+        const kb_tensor *t = kb_test_tensor(L, -1);
+        for (uint32_t c = 0; t && t->piece_count > 1 && c < msg->target_count; c++)
+            for (uint32_t left = msg->targets[c].pe_mask; left; left &= left - 1)
+                if (!kb_tensor_shard_of(t, msg->targets[c].cube, __builtin_ctz(left)))
+                    luaL_error(L,
+                               "torch.launch: argument %d, tensor '%s', is cut into parts and has "
+                               "none on cube %d, pe %d, which another argument has; give both the "
+                               "same placement",
+                               i, t->name, msg->targets[c].cube, __builtin_ctz(left));
+        lua_pop(L, 1);
+    }
+}
+
+/* engine:launch{name, sip, fn, args = {...}, nargs, targets}: submits; does not wait. */
+static int launch_submit(lua_State *L)
+{
+    kb_lua_engine *engine = kb_check_engine(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    kb_check_host(L, "torch.launch");
+    lua_settop(L, 2);
+    lua_launch *box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = (lua_launch){.engine = engine};
+    luaL_setmetatable(L, LAUNCH);
+    lua_createtable(L, 3, 0);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 1);
+    lua_getfield(L, 2, "fn");
+    luaL_checktype(L, -1, LUA_TFUNCTION);
+    lua_rawseti(L, -2, 2);
+    lua_getfield(L, 2, "args");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    lua_rawseti(L, -2, 3);
+    lua_setiuservalue(L, 3, 1);
+    lua_getfield(L, 2, "nargs");
+    box->nargs = (int)luaL_checkinteger(L, -1);
+    lua_getfield(L, 2, "sip");
+    int sip = (int)luaL_checkinteger(L, -1);
+    lua_getfield(L, 2, "name");
+    const char *name = luaL_checkstring(L, -1);
+    kb_msg wanted = {0};
+    wanted.targets = read_targets(L, engine->e->m->graph, &wanted.target_count);
+    lua_getfield(L, 2, "args");
+    check_args(L, lua_gettop(L), box->nargs, &wanted);
+    uint32_t count = wanted.target_count;
+    kb_msg_target *targets = kb_xcalloc(count, sizeof *targets);
+    memcpy(targets, wanted.targets, count * sizeof *targets);
+    box->launch = kb_launch_submit(engine->e, name, sip, targets, count, instance_begin,
+                                   instance_stop, box);
+    kb_push_anchor(L, engine); /* it stays until the engine is closed */
+    lua_pushvalue(L, 3);
+    lua_rawsetp(L, -2, box->launch);
+    lua_settop(L, 3);
+    return 1;
+}
+
+static int waited(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    const lua_launch *box = check_launch(L, 1);
+    /* Arguments are no longer needed: let tensors be collected. */
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, 1);
+    if (box->launch->failed)
+        return luaL_error(L, "kernel '%s' failed\n%s", box->launch->name, box->launch->errors);
+    return 0;
+}
+
+/* launch:wait(): until the host knows of its completion; raises if an instance failed. */
+static int launch_wait(lua_State *L)
+{
+    lua_launch *box = check_launch(L, 1);
+    lua_settop(L, 1);
+    if (kb_completion_done(&box->launch->done)) return waited(L, LUA_OK, 0);
+    kb_check_host(L, "launch:wait");
+    kb_co_check_wait(L, "launch:wait");
+    return kb_co_wait(L, &box->launch->done, KB_WAIT_LAUNCH, "launch:wait", waited, 0);
+}
+
+static int launch_done(lua_State *L)
+{
+    lua_pushboolean(L, kb_completion_done(&check_launch(L, 1)->launch->done));
+    return 1;
+}
+
+static const luaL_Reg methods[] = {{"wait", launch_wait}, {"done", launch_done}, {NULL, NULL}};
+
+const luaL_Reg kb_launch_engine_methods[] = {{"launch", launch_submit}, {NULL, NULL}};
+
+void kb_launch_open(lua_State *L)
+{
+    luaL_newmetatable(L, LAUNCH);
+    lua_newtable(L);
+    luaL_setfuncs(L, methods, 0);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}

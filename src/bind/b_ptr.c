@@ -1,0 +1,170 @@
+#include "bind/b_ptr.h"
+
+#include <string.h>
+
+#include "bind/bind.h"
+
+#define PTR "kernbench.ptr"
+
+kb_ptr *kb_test_ptr(lua_State *L, int index)
+{
+    return luaL_testudata(L, index, PTR);
+}
+
+kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what)
+{
+    kb_ptr *ptr = kb_test_ptr(L, index);
+    if (!ptr)
+        luaL_error(L, "%s: expected a pointer (a tensor argument of the kernel), got %s", what,
+                   luaL_typename(L, index));
+    return ptr;
+}
+
+kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr)
+{
+    kb_ptr *copy = lua_newuserdatauv(L, sizeof *copy, 0);
+    *copy = *ptr;
+    luaL_setmetatable(L, PTR);
+    return copy;
+}
+
+void kb_push_pointer(lua_State *L, int index, int cube, int pe)
+{
+    kb_tensor *t = kb_check_tensor(L, index);
+    const kb_shard *shard = kb_tensor_shard_of(t, cube, pe);
+    kb_ptr ptr = {.tensor = t, .dtype = t->dtype, .rank = t->rank};
+    if (shard)
+        ptr.piece = shard->piece;
+    else if (t->piece_count > 1)
+        luaL_error(L, "tensor '%s' has no part on cube %d, pe %d, where the kernel runs", t->name,
+                   cube, pe);
+    memcpy(ptr.shape, t->pieces[ptr.piece].extent, (size_t)t->rank * sizeof *ptr.shape);
+    kb_strides(t->rank, ptr.shape, ptr.stride);
+    kb_push_ptr(L, &ptr);
+}
+
+static const kb_tensor_piece *piece_of(const kb_ptr *ptr)
+{
+    return &ptr->tensor->pieces[ptr->piece];
+}
+
+/* Collapse all but the last dimension into rows; false if they are not equally far apart. */
+static bool rows_of(const kb_ptr *ptr, size_t *rows, size_t *stride)
+{
+    int last = ptr->rank - 1;
+    *rows = 1;
+    *stride = last > 0 ? ptr->stride[last - 1] : ptr->shape[0];
+    if (ptr->shape[last] > 1 && ptr->stride[last] != 1) return false;
+    for (int d = last - 1; d >= 0; d--) {
+        if (ptr->shape[d] > 1 && ptr->stride[d] != *stride * *rows) return false;
+        *rows *= ptr->shape[d];
+    }
+    return true;
+}
+
+kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
+{
+    size_t rows, stride, element = kb_dtype_size(ptr->dtype);
+    char shape[KB_SHAPE_TEXT];
+    if (!rows_of(ptr, &rows, &stride))
+        luaL_error(L, "%s: the rows of a %s block with these strides are not equally far apart",
+                   call, kb_shape_text(ptr->rank, ptr->shape, shape));
+    size_t cols = ptr->shape[ptr->rank - 1];
+    const kb_tensor_piece *piece = piece_of(ptr);
+    size_t count = piece->bytes / element;
+    uint64_t last = (rows - 1) * stride + cols; /* elements from the first to one past the last */
+    if (ptr->at < 0 || (uint64_t)ptr->at > count || last > count - (uint64_t)ptr->at ||
+        rows > UINT32_MAX)
+        luaL_error(L,
+                   "%s: a block of shape %s at element %I reaches to element %I, outside of tensor "
+                   "'%s', which has %I elements here",
+                   call, kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at,
+                   (lua_Integer)(ptr->at + (int64_t)last), ptr->tensor->name, (lua_Integer)count);
+    return (kb_va_region){.va = kb_vaddr_plus(piece->va, (uint64_t)ptr->at * element),
+                          .rows = (uint32_t)rows,
+                          .row_bytes = cols * element,
+                          .stride = stride * element};
+}
+
+/* ---- fields and arithmetic ---- */
+
+static void push_sizes(lua_State *L, int rank, const size_t *sizes)
+{
+    lua_createtable(L, rank, 0);
+    for (int d = 0; d < rank; d++) {
+        lua_pushinteger(L, (lua_Integer)sizes[d]);
+        lua_rawseti(L, -2, d + 1);
+    }
+}
+
+static int ptr_index(lua_State *L)
+{
+    const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer");
+    const char *key = luaL_checkstring(L, 2);
+    if (!strcmp(key, "dtype"))
+        lua_pushstring(L, kb_dtype_name(ptr->dtype));
+    else if (!strcmp(key, "shape"))
+        push_sizes(L, ptr->rank, ptr->shape);
+    else if (!strcmp(key, "strides"))
+        push_sizes(L, ptr->rank, ptr->stride);
+    else if (!strcmp(key, "global_shape"))
+        push_sizes(L, ptr->tensor->rank, ptr->tensor->shape);
+    else if (!strcmp(key, "offset"))
+        push_sizes(L, ptr->tensor->rank, piece_of(ptr)->start);
+    else if (!strcmp(key, "name"))
+        lua_pushstring(L, ptr->tensor->name);
+    else
+        return luaL_error(L,
+                          "a pointer has no field '%s'; it has dtype, shape, strides, global_shape, "
+                          "offset, name",
+                          key);
+    return 1;
+}
+
+static int move_by(lua_State *L, int sign)
+{
+    int at = kb_test_ptr(L, 1) ? 1 : 2;
+    if (sign < 0 && at == 2) return luaL_error(L, "a pointer cannot be subtracted from a number");
+    kb_ptr moved = *kb_check_ptr(L, at, "pointer arithmetic");
+    int is_integer;
+    lua_Integer by = lua_tointegerx(L, 3 - at, &is_integer);
+    if (!is_integer)
+        return luaL_error(L, "pointer arithmetic: expected an integer number of elements, got %s",
+                          luaL_typename(L, 3 - at));
+    moved.at += sign * by;
+    kb_push_ptr(L, &moved);
+    return 1;
+}
+
+static int ptr_add(lua_State *L)
+{
+    return move_by(L, 1);
+}
+
+static int ptr_sub(lua_State *L)
+{
+    return move_by(L, -1);
+}
+
+static int ptr_tostring(lua_State *L)
+{
+    const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer");
+    char shape[KB_SHAPE_TEXT];
+    lua_pushfstring(L, "<pointer to element %I of %s %s %s>", (lua_Integer)ptr->at,
+                    ptr->tensor->name, kb_shape_text(ptr->rank, ptr->shape, shape),
+                    kb_dtype_name(ptr->dtype));
+    return 1;
+}
+
+static const luaL_Reg meta[] = {{"__index", ptr_index},
+                                {"__add", ptr_add},
+                                {"__sub", ptr_sub},
+                                {"__tostring", ptr_tostring},
+                                {NULL, NULL}};
+
+void kb_ptr_open(lua_State *L)
+{
+    luaL_newmetatable(L, PTR);
+    luaL_setfuncs(L, meta, 0);
+    lua_pop(L, 1);
+}

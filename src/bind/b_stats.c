@@ -1,0 +1,112 @@
+/* What a run can tell about itself: methods of the engine in Lua. */
+#include "bind/bind.h"
+#include "engine/stats.h"
+
+static void set_number(lua_State *L, const char *key, double value)
+{
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, key);
+}
+
+static void set_integer(lua_State *L, const char *key, uint64_t value)
+{
+    lua_pushinteger(L, (lua_Integer)value);
+    lua_setfield(L, -2, key);
+}
+
+/* engine:machine(): its shape. */
+static int machine(lua_State *L)
+{
+    const kb_engine *e = kb_check_engine(L, 1)->e;
+    const kb_graph *g = e->m->graph;
+    lua_createtable(L, 0, 10);
+    set_integer(L, "sips", (uint64_t)g->sips);
+    set_integer(L, "cubes", (uint64_t)kb_graph_cubes(g));
+    set_integer(L, "mesh_w", (uint64_t)g->mesh_w);
+    set_integer(L, "mesh_h", (uint64_t)g->mesh_h);
+    set_integer(L, "pes", (uint64_t)g->cube_plan.pes);
+    set_integer(L, "slices", (uint64_t)g->cube_plan.slices);
+    set_integer(L, "flit_bytes", g->flit_bytes);
+    set_integer(L, "nodes", kb_graph_node_count(g));
+    set_integer(L, "links", kb_graph_edge_count(g));
+    return 1;
+}
+
+static int launches(lua_State *L)
+{
+    const kb_engine *e = kb_check_engine(L, 1)->e;
+    lua_createtable(L, (int)e->launch_count, 0);
+    lua_Integer n = 0;
+    for (const kb_launch *l = e->launches; l; l = l->next) {
+        lua_createtable(L, 0, 8);
+        lua_pushstring(L, l->name);
+        lua_setfield(L, -2, "name");
+        set_integer(L, "sip", (uint64_t)l->msg.sip);
+        set_integer(L, "pes", l->pe_count);
+        set_number(L, "sent_ns", kb_time_ns(l->msg.sent));
+        set_number(L, "start_ns", kb_time_ns(l->start));
+        set_number(L, "end_ns", kb_time_ns(l->end));
+        set_number(L, "completed_ns", kb_time_ns(l->msg.completed));
+        lua_pushboolean(L, l->failed);
+        lua_setfield(L, -2, "failed");
+        lua_pushstring(L, l->errors);
+        lua_setfield(L, -2, "errors");
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+static void set_engine(lua_State *L, const char *key, const kb_engine_use *use)
+{
+    lua_createtable(L, 0, 2);
+    set_number(L, "busy_ns", kb_time_ns(use->busy));
+    set_number(L, "utilization", use->utilization);
+    lua_setfield(L, -2, key);
+}
+
+static void set_audit(lua_State *L, const kb_stats *s)
+{
+    lua_createtable(L, 0, 2);
+    lua_pushboolean(L, s->violation_count == 0);
+    lua_setfield(L, -2, "ok");
+    lua_createtable(L, (int)s->violation_count, 0);
+    for (uint32_t i = 0; i < s->violation_count && i < KB_VIOLATIONS_KEPT; i++) {
+        lua_pushstring(L, s->violations[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_setfield(L, -2, "violations");
+    lua_setfield(L, -2, "audit");
+}
+
+/* engine:stats(): totals, engine use, bytes by kind of link, audit. */
+static int stats(lua_State *L)
+{
+    kb_lua_engine *engine = kb_check_engine(L, 1);
+    kb_stats s;
+    kb_stats_collect(engine->e, &s);
+    lua_createtable(L, 0, 16);
+    set_number(L, "sim_ns", kb_time_ns(engine->e->sim->now));
+    set_integer(L, "events", engine->e->sim->events);
+    set_integer(L, "flit_hops", engine->e->m->flit_hops);
+    set_integer(L, "transactions", engine->e->m->txns_completed);
+    set_integer(L, "resumes", engine->resumes);
+    set_integer(L, "submissions", engine->e->submissions);
+    set_integer(L, "commands", s.commands);
+    set_integer(L, "macs", s.macs);
+    set_integer(L, "dma_bytes", s.dma_bytes);
+    set_integer(L, "bytes_to_device", engine->e->host_bytes_written);
+    set_integer(L, "bytes_to_host", engine->e->host_bytes_read);
+    set_number(L, "kernel_ns", kb_time_ns(s.kernel_time));
+    set_integer(L, "pes_used", s.pes_used);
+    lua_createtable(L, 0, 8);
+    for (int i = 0; i < KB_BYTES_COUNT; i++) set_integer(L, kb_bytes_name(i), s.bytes[i]);
+    lua_setfield(L, -2, "bytes");
+    lua_createtable(L, 0, 8);
+    for (int i = 0; i < KB_USE_COUNT; i++) set_engine(L, kb_use_name(i), &s.use[i]);
+    lua_setfield(L, -2, "engines");
+    set_audit(L, &s);
+    return 1;
+}
+
+const luaL_Reg kb_stats_engine_methods[] = {
+    {"machine", machine}, {"launches", launches}, {"stats", stats}, {NULL, NULL}};

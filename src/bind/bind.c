@@ -1,0 +1,120 @@
+#include "bind/bind.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bind/b_np.h"
+
+kb_lua_engine *kb_check_engine(lua_State *L, int index)
+{
+    kb_lua_engine *engine = luaL_checkudata(L, index, "kernbench.engine");
+    if (!engine->e) luaL_argerror(L, index, "the engine is closed");
+    return engine;
+}
+
+void kb_push_anchor(lua_State *L, kb_lua_engine *engine)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, engine);
+}
+
+int kb_raise(lua_State *L, const kb_err *err)
+{
+    luaL_where(L, 1);
+    lua_pushstring(L, err->text);
+    kb_co *co = kb_co_current(L);
+    if (co) {
+        char where[80];
+        kb_proc_where(co->proc, where, sizeof where);
+        char place[128];
+        snprintf(place, sizeof place, " [%s, t=%.3f ns]", where,
+                 kb_time_ns(co->proc->engine->sim->now));
+        lua_pushstring(L, place);
+    } else {
+        lua_pushliteral(L, "");
+    }
+    lua_concat(L, 3);
+    return lua_error(L);
+}
+
+int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK])
+{
+    if (lua_type(L, index) != LUA_TTABLE)
+        luaL_error(L, "%s: expected a shape such as {32, 64}, got %s", what,
+                   luaL_typename(L, index));
+    lua_Unsigned rank = lua_rawlen(L, index);
+    if (rank < 1 || rank > KB_MAX_RANK)
+        luaL_error(L, "%s: expected 1 to %d extents, got %d", what, KB_MAX_RANK, (int)rank);
+    for (lua_Unsigned d = 0; d < rank; d++) {
+        int is_integer;
+        lua_rawgeti(L, index, (lua_Integer)d + 1);
+        lua_Integer extent = lua_tointegerx(L, -1, &is_integer);
+        if (!is_integer || extent < 1)
+            luaL_error(L, "%s: extent %d is %s; expected an integer of at least 1", what, (int)d,
+                       luaL_tolstring(L, -1, NULL));
+        lua_pop(L, 1);
+        shape[d] = (size_t)extent;
+    }
+    return (int)rank;
+}
+
+/* ---- where the program's files are ---- */
+
+static bool is_home(const char *folder)
+{
+    char probe[4200];
+    snprintf(probe, sizeof probe, "%s/lua/kernbench/torch.lua", folder);
+    return access(probe, R_OK) == 0;
+}
+
+/* $KERNBENCH_HOME, else ../share/kernbench beside the executable, else the source tree. */
+void kb_push_home(lua_State *L)
+{
+    const char *given = getenv("KERNBENCH_HOME");
+    if (given && *given) {
+        lua_pushstring(L, given);
+        return;
+    }
+    char folder[4096];
+    ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 32);
+    if (length > 0) {
+        folder[length] = 0;
+        for (int up = 0; up < 2; up++) {
+            char *slash = strrchr(folder, '/');
+            if (slash) *slash = 0;
+        }
+        strcat(folder, "/share/kernbench");
+        if (is_home(folder)) {
+            lua_pushstring(L, folder);
+            return;
+        }
+    }
+    lua_pushliteral(L, KB_SOURCE_DIR);
+}
+
+static void set_path(lua_State *L)
+{
+    kb_push_home(L);
+    const char *home = lua_tostring(L, -1);
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "path");
+    lua_pushfstring(L, "%s/lua/?.lua;%s/lua/?/init.lua;%s/?.lua;./?.lua;%s", home, home, home,
+                    lua_tostring(L, -1));
+    lua_setfield(L, -3, "path");
+    lua_pop(L, 3);
+}
+
+void kb_bind_open(lua_State *L)
+{
+    static const luaL_Reg modules[] = {{"kernbench.core", luaopen_kernbench_core},
+                                       {"kernbench.core.np", luaopen_kernbench_core_np},
+                                       {"kernbench.core.tl", luaopen_kernbench_core_tl},
+                                       {"kernbench.core.topo", luaopen_kernbench_core_topo},
+                                       {NULL, NULL}};
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    luaL_setfuncs(L, modules, 0);
+    lua_pop(L, 1);
+    kb_co_open(L);
+    set_path(L);
+}

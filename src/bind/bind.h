@@ -1,0 +1,55 @@
+/* What the binding files share: the engine's userdata, errors, option tables, opening of modules. */
+#ifndef KB_BIND_BIND_H
+#define KB_BIND_BIND_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "bind/co.h"
+#include "engine/engine.h"
+#include "engine/tensor.h"
+
+/* Userdata "kernbench.engine". Its user value is the table that anchors coroutines and launches. */
+typedef struct kb_lua_engine {
+    kb_engine *e;  /* null once closed */
+    lua_State *L;  /* the state that runs the event loop: the main one */
+    uint64_t resumes;
+    bool running;
+} kb_lua_engine;
+
+kb_lua_engine *kb_check_engine(lua_State *L, int index);
+
+/* Push the table that anchors what the engine refers to. */
+void kb_push_anchor(lua_State *L, kb_lua_engine *engine);
+
+/* Raise the error: "file:line: message", with place and simulated time inside a process. */
+int kb_raise(lua_State *L, const kb_err *err);
+
+/* Shape in a sequence at `index`: rank and extents; zero extents are refused for device tensors. */
+int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK]);
+
+/* Make every module of the program available to require, and find lua/ and benches/ on disk. */
+void kb_bind_open(lua_State *L);
+
+/* Folder that holds lua/, benches/, kernels/ and topology.yaml; pushes it as a string. */
+void kb_push_home(lua_State *L);
+
+int luaopen_kernbench_core(lua_State *L); /* engine, tensors, launches, topology */
+int luaopen_kernbench_core_tl(lua_State *L);
+int luaopen_kernbench_core_topo(lua_State *L);
+
+/* b_tensor.c, b_launch.c, b_stats.c: methods of the engine, registered by b_engine.c */
+extern const luaL_Reg kb_tensor_engine_methods[];
+extern const luaL_Reg kb_launch_engine_methods[];
+extern const luaL_Reg kb_stats_engine_methods[];
+void kb_tensor_open(lua_State *L);
+void kb_launch_open(lua_State *L);
+
+/* The device tensor at that index; raises if there is none or it was freed. */
+kb_tensor *kb_check_tensor(lua_State *L, int index);
+kb_tensor *kb_test_tensor(lua_State *L, int index);
+
+/* Push the pointer through which a PE sees the tensor at `index`; raises when it has no part of it. */
+void kb_push_pointer(lua_State *L, int index, int cube, int pe);
+
+#endif

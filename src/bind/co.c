@@ -1,0 +1,194 @@
+#include "bind/co.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bind/bind.h"
+
+static kb_co **slot(lua_State *L)
+{
+    return lua_getextraspace(L);
+}
+
+kb_co *kb_co_current(lua_State *L)
+{
+    return *slot(L);
+}
+
+/* ---- life ---- */
+
+kb_co *kb_co_create(lua_State *L, kb_lua_engine *engine, kb_proc *proc, int nargs)
+{
+    kb_co *co = kb_xcalloc(1, sizeof *co);
+    kb_push_anchor(L, engine);
+    lua_State *thread = lua_newthread(L);
+    lua_rawsetp(L, -2, co);
+    lua_pop(L, 1);
+    lua_xmove(L, thread, nargs + 1);
+    *co = (kb_co){.proc = proc, .engine = engine, .L = thread, .from = engine->L, .nargs = nargs};
+    *slot(thread) = co;
+    proc->user = co;
+    return co;
+}
+
+void kb_co_free(kb_co *co)
+{
+    lua_State *L = co->engine->L;
+    *slot(co->L) = NULL; /* user code may hold the coroutine longer */
+    kb_push_anchor(L, co->engine);
+    lua_pushnil(L);
+    lua_rawsetp(L, -2, co);
+    lua_pop(L, 1);
+    free(co);
+}
+
+void kb_co_stop(kb_co *co)
+{
+#ifdef KB_HAVE_LUA_CLOSETHREAD
+    lua_closethread(co->L, co->from);
+#else
+    lua_resetthread(co->L);
+#endif
+    co->ended = true;
+}
+
+/* The error on top of the coroutine's stack as a message with traceback, on the engine's state. */
+static const char *describe_error(kb_co *co)
+{
+    lua_State *L = co->from;
+    const char *text = luaL_tolstring(co->L, -1, NULL);
+    luaL_traceback(L, co->L, text, 0);
+    return lua_tostring(L, -1);
+}
+
+void kb_co_resume(kb_proc *proc)
+{
+    kb_co *co = proc->user;
+    int results = 0, nargs = co->nargs;
+    co->nargs = 0;
+    co->engine->resumes++;
+    int status = lua_resume(co->L, co->from, nargs, &results);
+    if (status == LUA_YIELD && proc->waiting) {
+        assert(results == 0);
+        return;
+    }
+    int top = lua_gettop(co->from);
+    const char *error = NULL;
+    if (status == LUA_YIELD) {
+        luaL_traceback(co->from, co->L,
+                       "coroutine.yield was called outside of any coroutine of the program's own",
+                       0);
+        error = lua_tostring(co->from, -1);
+    } else if (status != LUA_OK) {
+        error = describe_error(co);
+    }
+    if (error) kb_co_stop(co);
+    co->ended = true;
+    co->end(co, error);
+    lua_settop(co->from, top);
+}
+
+/* ---- waiting ---- */
+
+static void check_place(lua_State *L, kb_co *co, const char *name)
+{
+    if (!lua_isyieldable(L))
+        luaL_error(L,
+                   "%s has to wait, and cannot do so here: Lua does not let a call wait inside "
+                   "table.sort's comparison, string.gsub's callback, a metamethod like __gc, or "
+                   "require; make the call outside and use its result",
+                   name);
+    if (co->L != L)
+        luaL_error(L,
+                   "%s has to wait, and cannot do so inside a coroutine that the program made with "
+                   "coroutine.create or coroutine.wrap; make the call outside of it",
+                   name);
+}
+
+void kb_co_check_wait(lua_State *L, const char *name)
+{
+    kb_co *co = kb_co_current(L);
+    if (!co) luaL_error(L, "%s: called outside of a bench or kernel", name);
+    check_place(L, co, name);
+}
+
+static kb_co *check_wait(lua_State *L, const char *name)
+{
+    kb_co *co = kb_co_current(L);
+    assert(co && co->L == L && lua_isyieldable(L)); /* kb_co_check_wait was called */
+    (void)name;
+    return co;
+}
+
+int kb_co_wait(lua_State *L, kb_completion *completion, kb_wait_reason reason, const char *name,
+               lua_KFunction k, lua_KContext context)
+{
+    kb_co *co = check_wait(L, name);
+    kb_proc_wait(co->proc, completion, reason, name);
+    return lua_yieldk(L, 0, context, k);
+}
+
+int kb_co_wait_until(lua_State *L, kb_time when, kb_wait_reason reason, const char *name,
+                     lua_KFunction k, lua_KContext context)
+{
+    kb_co *co = check_wait(L, name);
+    kb_proc_wait_until(co->proc, when, reason, name);
+    return lua_yieldk(L, 0, context, k);
+}
+
+kb_proc *kb_check_kernel(lua_State *L, const char *name)
+{
+    kb_co *co = kb_co_current(L);
+    if (!co || co->proc->kind != KB_PROC_KERNEL)
+        luaL_error(L, "%s: called outside of a kernel; pass the function to torch.launch", name);
+    return co->proc;
+}
+
+kb_co *kb_check_host(lua_State *L, const char *name)
+{
+    kb_co *co = kb_co_current(L);
+    if (!co)
+        luaL_error(L, "%s: called outside of a bench; run the file with `kernbench FILE.lua`", name);
+    if (co->proc->kind == KB_PROC_KERNEL)
+        luaL_error(L, "%s: called inside a kernel; only the host program may do that", name);
+    return co;
+}
+
+/* ---- coroutines of the program's own ---- */
+
+static int create(lua_State *L)
+{
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    *slot(lua_tothread(L, -1)) = kb_co_current(L);
+    return 1;
+}
+
+static int wrap(lua_State *L)
+{
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    if (lua_getupvalue(L, -1, 1)) { /* the coroutine that coroutine.wrap's function resumes */
+        if (lua_isthread(L, -1)) *slot(lua_tothread(L, -1)) = kb_co_current(L);
+        lua_pop(L, 1);
+    }
+    return 1;
+}
+
+void kb_co_open(lua_State *L)
+{
+    lua_getglobal(L, "coroutine");
+    lua_getfield(L, -1, "create");
+    lua_pushcclosure(L, create, 1);
+    lua_setfield(L, -2, "create");
+    lua_getfield(L, -1, "wrap");
+    lua_pushcclosure(L, wrap, 1);
+    lua_setfield(L, -2, "wrap");
+    lua_pop(L, 1);
+}
