@@ -24,6 +24,8 @@ typedef struct kb_rate {
 
 extern const kb_rate bench_chain_rates[];
 extern const kb_rate bench_hold_rates[];
+extern const kb_rate bench_lua_rates[];
+extern const kb_rate bench_fabric_rates[];
 
 /* Seconds of a clock that only runs forward. */
 double bench_clock(void);

@@ -13,6 +13,8 @@
 /* Every file that offers rates has one line here and one in bench.h. */
 static const kb_rate *const tables[] = {
     bench_chain_rates,
+    bench_lua_rates,
+    bench_fabric_rates,
     bench_hold_rates,
 };
 

@@ -17,7 +17,7 @@ static void forget(kb_proc *proc)
     free(proc);
 }
 
-static void wake(kb_sim *sim, void *object, uint64_t arg)
+void kb_proc_wake(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)sim;
     (void)arg;
@@ -38,7 +38,7 @@ kb_proc *kb_proc_create(kb_engine *engine, kb_proc_kind kind, void (*resume)(kb_
     *proc = (kb_proc){.engine = engine,
                       .kind = kind,
                       .next = engine->procs,
-                      .waiter = {.fn = wake, .object = proc},
+                      .waiter = {.fn = kb_proc_wake, .object = proc},
                       .resume = resume,
                       .user = user};
     if (proc->next) proc->next->prev = proc;
@@ -55,7 +55,7 @@ void kb_proc_end(kb_proc *proc)
     if (!proc->waiting) forget(proc);
 }
 
-static void begin_to_wait(kb_proc *proc, kb_wait_reason reason, const char *what)
+void kb_proc_wait_wake(kb_proc *proc, kb_wait_reason reason, const char *what)
 {
     assert(!proc->waiting && !proc->stopped);
     proc->waiting = true;
@@ -67,14 +67,14 @@ static void begin_to_wait(kb_proc *proc, kb_wait_reason reason, const char *what
 void kb_proc_wait(kb_proc *proc, kb_completion *completion, kb_wait_reason reason,
                   const char *what)
 {
-    begin_to_wait(proc, reason, what);
+    kb_proc_wait_wake(proc, reason, what);
     kb_completion_wait(completion, proc->engine->sim, &proc->waiter);
 }
 
 void kb_proc_wait_until(kb_proc *proc, kb_time when, kb_wait_reason reason, const char *what)
 {
-    begin_to_wait(proc, reason, what);
-    kb_sim_at(proc->engine->sim, when, wake, proc, 0);
+    kb_proc_wait_wake(proc, reason, what);
+    kb_sim_at(proc->engine->sim, when, kb_proc_wake, proc, 0);
 }
 
 const char *kb_proc_where(const kb_proc *proc, char *text, size_t size)

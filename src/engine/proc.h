@@ -51,6 +51,10 @@ void kb_proc_wait(kb_proc *proc, kb_completion *completion, kb_wait_reason reaso
                   const char *what);
 void kb_proc_wait_until(kb_proc *proc, kb_time when, kb_wait_reason reason, const char *what);
 
+/* Wait for a call of kb_proc_wake, once, from an event: for whoever knows when that is. */
+void kb_proc_wait_wake(kb_proc *proc, kb_wait_reason reason, const char *what);
+void kb_proc_wake(kb_sim *sim, void *proc, uint64_t arg);
+
 /* "sip0.cube2.pe5", "the bench". Returns `text`. */
 const char *kb_proc_where(const kb_proc *proc, char *text, size_t size);
 

@@ -1,0 +1,85 @@
+/* The full model, flit by flit: the transfers of `kernbench probe`, from every PE of a SIP at once. */
+#include <inttypes.h>
+
+#include "bench.h"
+#include "hw/txn.h"
+
+enum { KIB = 1024, TRANSFER = 64 * KIB, HOST_TRANSFER = 1024 * KIB };
+
+static void counted(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)sim;
+    (void)arg;
+    ++*(uint64_t *)object;
+}
+
+/* Topology: every default. */
+static kb_spec *default_spec(void)
+{
+    size_t count;
+    const kb_section *sections = kb_machine_sections(&count);
+    kb_spec_source source = {KB_SOURCE_DIR "/topology.yaml", NULL, 0, sections, count};
+    kb_spec *spec;
+    kb_err err = {0};
+    if (kb_spec_load(&spec, &source, &err)) bench_abort("%s", err.text);
+    return spec;
+}
+
+static void start(kb_machine *m, kb_txn_op op, kb_node from, kb_node memory, uint64_t bytes,
+                  uint64_t *done)
+{
+    kb_txn_request request = {.op = op,
+                              .requester = from,
+                              .memory = memory,
+                              .rows = 1,
+                              .row_bytes = bytes,
+                              .done = counted,
+                              .object = done};
+    kb_err err = {0};
+    if (kb_txn_start(m, &request, &err)) bench_abort("%s", err.text);
+}
+
+/* The transfers of one PE: own slice, other half, next cube, other SIP. */
+static uint64_t start_pe(kb_machine *m, int cube, int pe, uint64_t *done)
+{
+    const kb_graph *g = m->graph;
+    kb_node dma = kb_graph_pe(g, 0, cube, pe, KB_PE_DMA);
+    int cubes = kb_graph_cubes(g), slices = g->cube_plan.slices;
+    int own = kb_graph_own_slice(g, pe), far = (own + slices / 2) % slices;
+    start(m, KB_TXN_READ, dma, kb_graph_slice(g, 0, cube, own), TRANSFER, done);
+    start(m, KB_TXN_WRITE, dma, kb_graph_slice(g, 0, cube, far), TRANSFER, done);
+    start(m, KB_TXN_READ, dma, kb_graph_slice(g, 0, (cube + 1) % cubes, own), TRANSFER, done);
+    start(m, KB_TXN_WRITE, dma, kb_graph_slice(g, 1, cube, own), TRANSFER, done);
+    return 4;
+}
+
+static kb_run fabric_flit(uint64_t parameter)
+{
+    (void)parameter;
+    kb_spec *spec = default_spec();
+    kb_sim *sim = kb_sim_create();
+    kb_machine *m;
+    kb_err err = {0};
+    if (kb_machine_create(&m, sim, spec, &err)) bench_abort("%s", err.text);
+    uint64_t started = 0, done = 0;
+    double begin = bench_clock();
+    for (int cube = 0; cube < kb_graph_cubes(m->graph); cube++)
+        for (int pe = 0; pe < m->graph->cube_plan.pes; pe++)
+            started += start_pe(m, cube, pe, &done);
+    start(m, KB_TXN_WRITE, kb_graph_host(m->graph), kb_graph_slice(m->graph, 0, 5, 0),
+          HOST_TRANSFER, &done);
+    kb_sim_run(sim, KB_TIME_NEVER, UINT64_MAX);
+    kb_run r = {m->flit_hops, bench_clock() - begin};
+    if (done != started + 1 || m->flits_injected != m->flits_delivered)
+        bench_abort("fabric: %" PRIu64 " of %" PRIu64 " transfers completed", done, started + 1);
+    kb_machine_destroy(m);
+    kb_sim_destroy(sim);
+    kb_spec_destroy(spec);
+    return r;
+}
+
+const kb_rate bench_fabric_rates[] = {
+    {"fabric_flit", "flit hops", "transfers of all PEs of a SIP on the full model, flit by flit",
+     fabric_flit, 0},
+    {0},
+};
