@@ -88,15 +88,18 @@ local function convert(arg)
   end
 end
 
---- Add the bench's arguments to a parser.
+--- Add the bench's arguments to a parser; returns its options.
 function M.add_args(parser, bench)
+  local options = {}
   for _, arg in ipairs(bench.args or {}) do
     local help = (arg.help and arg.help .. " " or "") .. "Default: " .. tostring(arg.default) .. "."
     local option = parser:option("--" .. arg.name, help):convert(convert(arg))
     if arg.choices then
       option:choices(arg.choices)
     end
+    options[#options + 1] = option
   end
+  return options
 end
 
 --- The bench's arguments from its part of the command line. Returns nil and an exit code on errors.

@@ -29,7 +29,7 @@ end
 local function columns(rows)
   local widths = {}
   for _, row in ipairs(rows) do
-    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, #cell) end
+    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 1, #cell) end
   end
   local lines = {}
   for _, row in ipairs(rows) do
@@ -146,6 +146,7 @@ end
 --- The same as one JSON object (schema 1).
 function M.json(facts)
   local s = facts.stats
+  s.bytes.ipcq = 0 -- no queues between PEs yet, hence no bytes through them
   return json.encode {
     schema = 1, bench = facts.bench, topology = facts.topology, seed = facts.seed, sim_ns = s.sim_ns,
     wall_s = facts.wall_s, events = s.events, ok = facts.ok, data = facts.data,

@@ -92,9 +92,11 @@ local function show_help(parser, path)
     local ok, value = pcall(chunk or error)
     local described, bench = pcall(bench_file.describe, ok and value or nil, path)
     if described then
-      parser:description((bench.description or "") .. "\n\nOptions of the bench come first in this list.")
-      parser._options, parser.own = parser._options, true
-      bench_file.add_args(parser, bench)
+      parser:description(bench.description)
+      local options = bench_file.add_args(parser, bench)
+      if #options > 0 then
+        parser:group("Options of this bench", table.unpack(options))
+      end
     end
   end
   print(parser:get_help())
