@@ -92,10 +92,9 @@ typedef struct outcome {
 
 static void bench_end(kb_co *co, const char *error)
 {
-    outcome *out = co->user;
+    outcome *out = co->user; /* null when engine:run has returned before, at a limit */
     lua_State *L = co->from;
-    out->ended = true;
-    out->failed = error != NULL;
+    if (out) *out = (outcome){.ended = true, .failed = error != NULL};
     if (error) {
         kb_push_anchor(L, co->engine);
         lua_pushstring(L, error);
@@ -172,6 +171,7 @@ static int engine_run(lua_State *L)
     kb_run_end end = kb_engine_run(engine->e, max_time,
                                    max_events > 0 ? (uint64_t)max_events : UINT64_MAX);
     engine->running = false;
+    if (!out.ended) co->user = NULL;
 
     lua_createtable(L, 0, 3);
     const char *result = "ok";
@@ -259,7 +259,9 @@ static const luaL_Reg methods[] = {{"run", engine_run},
                                    {NULL, NULL}};
 
 static const luaL_Reg functions[] = {
-    {"open", engine_open}, {"home", home}, {"clock", wall_clock}, {NULL, NULL}};
+    {"open", engine_open},   {"home", home},
+    {"clock", wall_clock},   {"probe", kb_lua_probe},
+    {"probe_cases", kb_lua_probe_cases}, {NULL, NULL}};
 
 int luaopen_kernbench_core(lua_State *L)
 {
@@ -277,6 +279,7 @@ int luaopen_kernbench_core(lua_State *L)
     lua_pop(L, 1);
     kb_tensor_open(L);
     kb_launch_open(L);
+    kb_probe_open(L);
     luaL_newlib(L, functions);
     lua_pushliteral(L, KB_VERSION);
     lua_setfield(L, -2, "version");

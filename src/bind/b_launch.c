@@ -25,22 +25,9 @@ static lua_launch *check_launch(lua_State *L, int index)
 static void instance_end(kb_co *co, const char *error)
 {
     kb_proc *proc = co->proc;
-    char *message = NULL;
-    if (error) { /* the text lives on a Lua stack that freeing the coroutine may disturb */
-        lua_State *L = co->from;
-        const char *where = proc->pe->name;
-        if (strstr(error, " [sip")) /* raised with its place */
-            lua_pushfstring(L, "%s", error);
-        else
-            lua_pushfstring(L, "%s [%s, t=%f ns]", error, where,
-                            (lua_Number)kb_time_ns(proc->engine->sim->now));
-        message = kb_xstrdup(lua_tostring(L, -1));
-        lua_pop(L, 1);
-    }
     kb_co_free(co);
     proc->user = NULL;
-    kb_launch_instance_end(proc, message);
-    free(message);
+    kb_launch_instance_end(proc, error);
 }
 
 static void instance_stop(kb_proc *proc)
@@ -88,7 +75,7 @@ static kb_msg_target *read_targets(lua_State *L, const kb_graph *g, uint32_t *co
     lua_getfield(L, 2, "targets");
     luaL_checktype(L, -1, LUA_TTABLE);
     lua_Unsigned n = lua_rawlen(L, -1) / 2;
-    if (n == 0) luaL_error(L, "torch.launch: there is no PE to launch on");
+    if (n == 0) kb_error(L, "torch.launch: there is no PE to launch on");
     kb_msg_target *targets = lua_newuserdatauv(L, n * sizeof *targets, 0);
     lua_insert(L, -2);
     for (lua_Unsigned i = 0; i < n; i++) {
@@ -96,7 +83,7 @@ static kb_msg_target *read_targets(lua_State *L, const kb_graph *g, uint32_t *co
         lua_rawgeti(L, -2, (lua_Integer)i * 2 + 2);
         lua_Integer cube = luaL_checkinteger(L, -2), mask = luaL_checkinteger(L, -1);
         if (cube < 0 || cube >= kb_graph_cubes(g) || mask <= 0 || mask >> g->cube_plan.pes)
-            luaL_error(L, "torch.launch: target PEs of cube %d do not exist", (int)cube);
+            kb_error(L, "torch.launch: target PEs of cube %d do not exist", (int)cube);
         targets[i] = (kb_msg_target){.cube = (int)cube, .pe_mask = (uint32_t)mask};
         lua_pop(L, 2);
     }
@@ -114,8 +101,8 @@ static void check_args(lua_State *L, int args, int nargs, const kb_msg *msg)
         for (uint32_t c = 0; t && t->piece_count > 1 && c < msg->target_count; c++)
             for (uint32_t left = msg->targets[c].pe_mask; left; left &= left - 1)
                 if (!kb_tensor_shard_of(t, msg->targets[c].cube, __builtin_ctz(left)))
-                    luaL_error(L,
-                               "torch.launch: argument %d, tensor '%s', is cut into parts and has "
+                    kb_error(L,
+                             "torch.launch: argument %d, tensor '%s', is cut into parts and has "
                                "none on cube %d, pe %d, which another argument has; give both the "
                                "same placement",
                                i, t->name, msg->targets[c].cube, __builtin_ctz(left));
@@ -173,9 +160,9 @@ static int waited(lua_State *L, int status, lua_KContext context)
     /* Arguments are no longer needed: let tensors be collected. */
     lua_pushnil(L);
     lua_setiuservalue(L, 1, 1);
-    if (box->launch->failed)
-        return luaL_error(L, "kernel '%s' failed\n%s", box->launch->name, box->launch->errors);
-    return 0;
+    if (!box->launch->failed) return 0;
+    box->launch->reported = true;
+    return kb_error(L, "kernel '%s' failed\n%s", box->launch->name, box->launch->errors);
 }
 
 /* launch:wait(): until the host knows of its completion; raises if an instance failed. */

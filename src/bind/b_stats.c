@@ -49,6 +49,8 @@ static int launches(lua_State *L)
         set_number(L, "completed_ns", kb_time_ns(l->msg.completed));
         lua_pushboolean(L, l->failed);
         lua_setfield(L, -2, "failed");
+        lua_pushboolean(L, l->reported);
+        lua_setfield(L, -2, "reported");
         lua_pushstring(L, l->errors);
         lua_setfield(L, -2, "errors");
         lua_rawseti(L, -2, ++n);

@@ -122,13 +122,16 @@ static int created(lua_State *L, int status, lua_KContext context)
     return 1;
 }
 
-/* engine:tensor{name, sip, dtype, shape, pieces, shards}: allocates and maps; waits. */
+/* engine:tensor{call, name, sip, dtype, shape, pieces, shards}: allocates and maps; waits. */
 static int tensor_create(lua_State *L)
 {
     kb_lua_engine *engine = kb_check_engine(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
-    kb_check_host(L, "torch.empty");
-    kb_co_check_wait(L, "torch.empty");
+    lua_settop(L, 2);
+    lua_getfield(L, 2, "call");
+    const char *call = luaL_optstring(L, -1, "torch.empty");
+    kb_check_host(L, call);
+    kb_co_check_wait(L, call);
     lua_settop(L, 2);
     size_t shape[KB_MAX_RANK];
     lua_getfield(L, 2, "shape");
@@ -149,7 +152,12 @@ static int tensor_create(lua_State *L)
     lua_setiuservalue(L, -2, 1);
     int result = lua_gettop(L);
     kb_err err = {0};
-    if (kb_tensor_create(engine->e, &desc, &box->t, &err)) return kb_raise(L, &err);
+    int status = kb_tensor_create(engine->e, &desc, &box->t, &err);
+    if (status == KB_ENOSPC || status == KB_ELIMIT) { /* tensors that nobody can reach hold room */
+        lua_gc(L, LUA_GCCOLLECT);
+        status = kb_tensor_create(engine->e, &desc, &box->t, &err);
+    }
+    if (status) return kb_raise(L, &err);
     kb_host_work **work = push_work(L);
     *work = kb_tensor_map(box->t, true);
     return kb_co_wait(L, &(*work)->done, KB_WAIT_MESSAGE, "torch.empty", created, result);
@@ -188,7 +196,7 @@ static int tensor_write(lua_State *L)
         for (int d = 0; same && d < t->rank; d++) same = array->shape[d] == t->shape[d];
         char a[KB_SHAPE_TEXT], b[KB_SHAPE_TEXT];
         if (!same)
-            return luaL_error(L, "tensor '%s' is %s %s, the array is %s %s", t->name,
+            return kb_error(L, "tensor '%s' is %s %s, the array is %s %s", t->name,
                               kb_shape_text(t->rank, t->shape, a), kb_dtype_name(t->dtype),
                               kb_shape_text(array->rank, array->shape, b),
                               kb_dtype_name(array->dtype));
@@ -217,7 +225,7 @@ static int tensor_read(lua_State *L)
     kb_check_host(L, "Tensor:numpy");
     kb_co_check_wait(L, "Tensor:numpy");
     if (!t->engine->data)
-        return luaL_error(L, "Tensor:numpy: tensor '%s' has no contents: numbers are switched off "
+        return kb_error(L, "Tensor:numpy: tensor '%s' has no contents: numbers are switched off "
                              "(--no-data or data = false)",
                           t->name);
     kb_host_work **work = push_work(L);

@@ -1,5 +1,6 @@
 #include "bind/bind.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +20,46 @@ void kb_push_anchor(lua_State *L, kb_lua_engine *engine)
     lua_rawgetp(L, LUA_REGISTRYINDEX, engine);
 }
 
+/* ---- errors ---- */
+
+#define OWN_CHUNKS "kernbench.own_chunks" /* in the registry: how the sources of our files begin */
+
+bool kb_is_own_chunk(lua_State *L, const lua_Debug *at)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, OWN_CHUNKS);
+    const char *own = lua_tostring(L, -1);
+    bool is = own && !strncmp(at->source, own, strlen(own));
+    lua_pop(L, 1);
+    return is;
+}
+
+/* Push "file:line: " of the nearest line of the user's code. */
+static void push_where(lua_State *L)
+{
+    lua_Debug at;
+    for (int level = 1; lua_getstack(L, level, &at); level++) {
+        lua_getinfo(L, "Sl", &at);
+        if (at.currentline <= 0 || kb_is_own_chunk(L, &at)) continue;
+        lua_pushfstring(L, "%s:%d: ", at.short_src, at.currentline);
+        return;
+    }
+    lua_pushliteral(L, "");
+}
+
+int kb_error(lua_State *L, const char *format, ...)
+{
+    push_where(L);
+    va_list args;
+    va_start(args, format);
+    lua_pushvfstring(L, format, args);
+    va_end(args);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
 int kb_raise(lua_State *L, const kb_err *err)
 {
-    luaL_where(L, 1);
+    push_where(L);
     lua_pushstring(L, err->text);
     kb_co *co = kb_co_current(L);
     if (co) {
@@ -102,6 +140,8 @@ static void set_path(lua_State *L)
     lua_pushfstring(L, "%s/lua/?.lua;%s/lua/?/init.lua;%s/?.lua;./?.lua;%s", home, home, home,
                     lua_tostring(L, -1));
     lua_setfield(L, -3, "path");
+    lua_pushfstring(L, "@%s/lua/kernbench/", home);
+    lua_setfield(L, LUA_REGISTRYINDEX, OWN_CHUNKS);
     lua_pop(L, 3);
 }
 

@@ -22,8 +22,13 @@ kb_lua_engine *kb_check_engine(lua_State *L, int index);
 /* Push the table that anchors what the engine refers to. */
 void kb_push_anchor(lua_State *L, kb_lua_engine *engine);
 
-/* Raise the error: "file:line: message", with place and simulated time inside a process. */
+/* Raise the error: "file:line: message", with place and simulated time inside a process. The line is
+ * the nearest one of the user's code, not of the program's own Lua files. */
 int kb_raise(lua_State *L, const kb_err *err);
+int kb_error(lua_State *L, const char *format, ...); /* formats as lua_pushfstring does */
+
+/* Whether the function is one of the program's own Lua files; `at` has its source. */
+bool kb_is_own_chunk(lua_State *L, const lua_Debug *at);
 
 /* Shape in a sequence at `index`: rank and extents; zero extents are refused for device tensors. */
 int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK]);
@@ -44,6 +49,11 @@ extern const luaL_Reg kb_launch_engine_methods[];
 extern const luaL_Reg kb_stats_engine_methods[];
 void kb_tensor_open(lua_State *L);
 void kb_launch_open(lua_State *L);
+
+/* b_probe.c: functions of the module kernbench.core */
+int kb_lua_probe(lua_State *L);
+int kb_lua_probe_cases(lua_State *L);
+void kb_probe_open(lua_State *L);
 
 /* The device tensor at that index; raises if there is none or it was freed. */
 kb_tensor *kb_check_tensor(lua_State *L, int index);

@@ -54,12 +54,79 @@ void kb_co_stop(kb_co *co)
     co->ended = true;
 }
 
-/* The error on top of the coroutine's stack as a message with traceback, on the engine's state. */
+/* ---- errors ---- */
+
+enum { FRAMES_SHOWN = 16 };
+
+static void add_frame(luaL_Buffer *b, const lua_Debug *at)
+{
+    lua_State *L = b->L;
+    lua_pushfstring(L, "\n\t%s:%d: in ", at->short_src, at->currentline);
+    luaL_addvalue(b);
+    if (*at->namewhat)
+        lua_pushfstring(L, "%s '%s'", at->namewhat, at->name);
+    else if (*at->what == 'm')
+        lua_pushliteral(L, "main chunk");
+    else
+        lua_pushfstring(L, "function <%s:%d>", at->short_src, at->linedefined);
+    luaL_addvalue(b);
+}
+
+/* Push the message with the lines of the user's code that led to it. */
+static void push_traceback(lua_State *L, lua_State *thread, const char *message)
+{
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    luaL_addstring(&b, message);
+    luaL_addstring(&b, "\nstack traceback:");
+    lua_Debug at;
+    int shown = 0;
+    for (int level = 0; lua_getstack(thread, level, &at); level++) {
+        lua_getinfo(thread, "Sln", &at);
+        if (at.currentline <= 0 || kb_is_own_chunk(L, &at)) continue;
+        if (shown++ < FRAMES_SHOWN) {
+            add_frame(&b, &at);
+            continue;
+        }
+        luaL_addstring(&b, "\n\t...");
+        break;
+    }
+    luaL_pushresult(&b);
+}
+
+static int to_text(lua_State *L)
+{
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+/* Replace the error on top of L by its text, whatever it is. */
+static void make_text(lua_State *L)
+{
+    lua_pushcfunction(L, to_text);
+    lua_insert(L, -2);
+    if (lua_pcall(L, 1, 1, 0) == LUA_OK) return;
+    lua_pop(L, 1);
+    lua_pushliteral(L, "(the error is an object whose __tostring fails)");
+}
+
+/* The error on top of the coroutine's stack as "message [where, t=...]" with traceback, pushed onto
+ * the engine's state. */
 static const char *describe_error(kb_co *co)
 {
     lua_State *L = co->from;
-    const char *text = luaL_tolstring(co->L, -1, NULL);
-    luaL_traceback(L, co->L, text, 0);
+    luaL_checkstack(L, 8, "describing an error");
+    lua_xmove(co->L, L, 1);
+    make_text(L);
+    if (!strstr(lua_tostring(L, -1), " ns]")) { /* not raised with its place */
+        char where[80], place[128];
+        kb_proc_where(co->proc, where, sizeof where);
+        snprintf(place, sizeof place, " [%s, t=%.3f ns]", where,
+                 kb_time_ns(co->proc->engine->sim->now));
+        lua_pushstring(L, place);
+        lua_concat(L, 2);
+    }
+    push_traceback(L, co->L, lua_tostring(L, -1));
     return lua_tostring(L, -1);
 }
 
@@ -77,10 +144,11 @@ void kb_co_resume(kb_proc *proc)
     int top = lua_gettop(co->from);
     const char *error = NULL;
     if (status == LUA_YIELD) {
-        luaL_traceback(co->from, co->L,
-                       "coroutine.yield was called outside of any coroutine of the program's own",
-                       0);
-        error = lua_tostring(co->from, -1);
+        lua_settop(co->L, 0); /* what was yielded */
+        luaL_checkstack(co->L, 4, "describing an error");
+        lua_pushliteral(co->L, "coroutine.yield was called outside of any coroutine that the "
+                               "program made; a kernel or bench waits by calling what it waits for");
+        error = describe_error(co);
     } else if (status != LUA_OK) {
         error = describe_error(co);
     }
@@ -95,14 +163,14 @@ void kb_co_resume(kb_proc *proc)
 static void check_place(lua_State *L, kb_co *co, const char *name)
 {
     if (!lua_isyieldable(L))
-        luaL_error(L,
-                   "%s has to wait, and cannot do so here: Lua does not let a call wait inside "
+        kb_error(L,
+                 "%s has to wait, and cannot do so here: Lua does not let a call wait inside "
                    "table.sort's comparison, string.gsub's callback, a metamethod like __gc, or "
                    "require; make the call outside and use its result",
                    name);
     if (co->L != L)
-        luaL_error(L,
-                   "%s has to wait, and cannot do so inside a coroutine that the program made with "
+        kb_error(L,
+                 "%s has to wait, and cannot do so inside a coroutine that the program made with "
                    "coroutine.create or coroutine.wrap; make the call outside of it",
                    name);
 }
@@ -110,7 +178,7 @@ static void check_place(lua_State *L, kb_co *co, const char *name)
 void kb_co_check_wait(lua_State *L, const char *name)
 {
     kb_co *co = kb_co_current(L);
-    if (!co) luaL_error(L, "%s: called outside of a bench or kernel", name);
+    if (!co) kb_error(L, "%s: called outside of a bench or kernel", name);
     check_place(L, co, name);
 }
 
@@ -142,7 +210,7 @@ kb_proc *kb_check_kernel(lua_State *L, const char *name)
 {
     kb_co *co = kb_co_current(L);
     if (!co || co->proc->kind != KB_PROC_KERNEL)
-        luaL_error(L, "%s: called outside of a kernel; pass the function to torch.launch", name);
+        kb_error(L, "%s: called outside of a kernel; pass the function to torch.launch", name);
     return co->proc;
 }
 
@@ -150,9 +218,9 @@ kb_co *kb_check_host(lua_State *L, const char *name)
 {
     kb_co *co = kb_co_current(L);
     if (!co)
-        luaL_error(L, "%s: called outside of a bench; run the file with `kernbench FILE.lua`", name);
+        kb_error(L, "%s: called outside of a bench; run the file with `kernbench FILE.lua`", name);
     if (co->proc->kind == KB_PROC_KERNEL)
-        luaL_error(L, "%s: called inside a kernel; only the host program may do that", name);
+        kb_error(L, "%s: called inside a kernel; only the host program may do that", name);
     return co;
 }
 

@@ -19,7 +19,7 @@ typedef struct kb_launch {
     struct kb_instance *instances;
     uint32_t delivered, started;
     kb_time start, end;   /* of the first and the last instance */
-    bool failed;
+    bool failed, reported; /* reported: somebody was told of the failure */
     char *errors; /* of failed instances, a line each */
     kb_proc *procs;
 

@@ -63,7 +63,7 @@ end
 
 local function range_of(param)
   if param.choices then
-    return param.choices:gsub(" ", " | ")
+    return (param.choices:gsub(" ", " | "))
   elseif param.min then
     return ("%.12g..%.12g"):format(param.min, param.max)
   end
