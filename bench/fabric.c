@@ -1,4 +1,5 @@
-/* The full model, flit by flit: the transfers of `kernbench probe`, from every PE of a SIP at once. */
+/* The full model, flit by flit: the transfers of `kernbench probe`, from every PE of a SIP at once.
+ */
 #include <inttypes.h>
 
 #include "bench.h"

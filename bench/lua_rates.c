@@ -1,4 +1,5 @@
-/* Lua coroutines on the engine: the chain model with sources in Lua, and bare blocking operations. */
+/* Lua coroutines on the engine: the chain model with sources in Lua, and bare blocking operations.
+ */
 #include <lauxlib.h>
 #include <lualib.h>
 #include <string.h>
@@ -69,19 +70,18 @@ static int wait(lua_State *L)
                             continued, 0);
 }
 
-static const char program[] =
-    "local send, wait = ...\n"
-    "local function source(s, n)\n"
-    "  local x = (2654435761 * s + 12345) & 0x7fffffff\n"
-    "  for _ = 1, n do\n"
-    "    x = (1103515245 * x + 12345) & 0x7fffffff\n"
-    "    send(s, 1 + (x >> 8) % 4800)\n"
-    "  end\n"
-    "end\n"
-    "local function ops(s, n)\n"
-    "  for _ = 1, n do wait(1000) end\n"
-    "end\n"
-    "return source, ops\n";
+static const char program[] = "local send, wait = ...\n"
+                              "local function source(s, n)\n"
+                              "  local x = (2654435761 * s + 12345) & 0x7fffffff\n"
+                              "  for _ = 1, n do\n"
+                              "    x = (1103515245 * x + 12345) & 0x7fffffff\n"
+                              "    send(s, 1 + (x >> 8) % 4800)\n"
+                              "  end\n"
+                              "end\n"
+                              "local function ops(s, n)\n"
+                              "  for _ = 1, n do wait(1000) end\n"
+                              "end\n"
+                              "return source, ops\n";
 
 /* An engine on an empty machine; its userdata stays on the stack. */
 static kb_lua_engine *open_engine(lua_State *L)
@@ -118,7 +118,7 @@ static kb_run run(uint64_t which, uint32_t count, lua_Integer repeats)
         co->user = &s;
         kb_sim_after(engine->e->sim, 0, begin, proc, 0);
     }
-    kb_engine_run(engine->e, KB_TIME_NEVER, UINT64_MAX);
+    kb_engine_run(engine->e, KB_TIME_NEVER, UINT64_MAX, NULL, NULL);
     double seconds = bench_clock() - from;
     if (s.running) bench_abort("%u coroutines did not end", s.running);
     if (which == 0) chain_check(&s.chain, engine->e->sim);

@@ -9,7 +9,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 need run lint
 need_compiler
-configure release # clang-tidy and cppcheck read its compile_commands.json
+configure debug # clang-tidy and cppcheck read its compile_commands.json; asserts tell them what holds
 cd "$root"
 
 c_files=() lua_files=() shell_files=()

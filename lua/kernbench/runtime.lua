@@ -30,6 +30,7 @@ function M.open(options)
   end
   M.engine, M.machine = engine, engine:machine()
   M.device, M.seed, M.launches = options.device or 0, options.seed or 0, {}
+  M.random = nil -- of torch.rand; made from the seed on first use
   return engine
 end
 
@@ -53,12 +54,21 @@ function M.with_engine(options, fn)
   return outcome, stats, launches
 end
 
---- Wait for the launches submitted so far; raises if one of them failed.
+--- Somebody waits for that launch: it is no longer for the barrier to do so.
+function M.forget(launch)
+  for i, pending in ipairs(M.launches) do
+    if pending == launch then
+      table.remove(M.launches, i)
+      return
+    end
+  end
+end
+
+--- Wait for the launches submitted so far, in order; raises at the first that failed. The launches
+--- after it are left to the next barrier.
 function M.barrier()
-  local pending = M.launches
-  M.launches = {}
-  for _, launch in ipairs(pending) do
-    launch:wait()
+  while M.launches[1] do
+    M.launches[1]:wait()
   end
 end
 

@@ -39,8 +39,8 @@ local OPTIONS = { dtype = true, dp = true, name = true }
 -- shape..., options: extents one by one or as a sequence, then a table of options.
 local function parse(call, ...)
   local args = table.pack(...)
-  local shape, options = {}, {}
-  local n = args.n
+  local shape
+  local options, n = {}, args.n
   if n > 0 and type(args[n]) == "table" and (n > 1 or #args[n] == 0) then
     options, n = args[n], n - 1
   end
@@ -92,7 +92,7 @@ local function make(call, shape, dtype, policy, name)
   if not ok then
     error(("%s: tensor%s %s: %s"):format(call, name and (" '" .. name .. "'") or "", shape_text(shape), pieces), 3)
   end
-  local raw = engine:tensor { name = name, sip = runtime.device, dtype = dtype, shape = shape,
+  local raw = engine:tensor { call = call, name = name, sip = runtime.device, dtype = dtype, shape = shape,
     pieces = pieces, shards = flat }
   return setmetatable({ raw = raw, shape = table.move(shape, 1, #shape, 1, {}), dtype = dtype,
     name = raw:get_name(), sip = runtime.device, dp = policy,
@@ -274,6 +274,7 @@ Launch.__index = Launch
 
 --- Wait until the host knows that it is complete; raises if an instance failed.
 function Launch:wait()
+  runtime.forget(self)
   self.raw:wait()
 end
 

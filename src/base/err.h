@@ -1,8 +1,8 @@
 /* Errors.
  *
- * A function that can fail returns 0 or one of the negative codes below and, on failure, has written
- * what went wrong, where, and what to do about it into the kb_err that its caller passed. Nobody
- * prints; only the program's outermost layer turns the text into a message or a Lua error.
+ * A function that can fail returns 0 or one of the negative codes below and, on failure, has
+ * written what went wrong, where, and what to do about it into the kb_err that its caller passed.
+ * Nobody prints; only the program's outermost layer turns the text into a message or a Lua error.
  *
  * Running out of host memory is not an error of this kind: kb_xmalloc and its kin end the process
  * with exit code 4, because no caller could do better. */

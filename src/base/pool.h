@@ -1,7 +1,7 @@
 /* A pool of equal blocks: O(1) take and give, no allocation in the steady state.
  *
- * Blocks come from chunks that are only returned when the pool is finished, so a pointer stays valid
- * until it is given back. Contents of a taken block are undefined. */
+ * Blocks come from chunks that are only returned when the pool is finished, so a pointer stays
+ * valid until it is given back. Contents of a taken block are undefined. */
 #ifndef KB_BASE_POOL_H
 #define KB_BASE_POOL_H
 

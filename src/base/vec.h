@@ -29,8 +29,7 @@
 
 #define kb_vec_push(v, item)                                                                       \
     do {                                                                                           \
-        if ((v)->count == (v)->capacity)                                                           \
-            kb_vec_reserve(v, (v)->capacity ? 2 * (v)->capacity : 8);                              \
+        if ((v)->count == (v)->capacity) kb_vec_reserve(v, (v)->capacity ? 2 * (v)->capacity : 8); \
         (v)->data[(v)->count++] = (item);                                                          \
     } while (0)
 

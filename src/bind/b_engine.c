@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bind/bind.h"
 #include "topo/names.h"
@@ -149,8 +150,34 @@ static kb_time limit_time(lua_State *L, int index)
     return ns > 0 ? kb_time_from_ns(ns) : KB_TIME_NEVER;
 }
 
-/* engine:run(fn, max_ns, max_events): runs fn as the bench until it and all it started have ended.
- * Returns a table: end = "ok" | "error" | "deadlock" | "limit", error = message, waiting = {...}. */
+/* ---- progress on a terminal ---- */
+
+typedef struct progress {
+    double began, shown; /* wall time in seconds */
+} progress;
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* One line on standard error, rewritten twice a second. */
+static void show_progress(void *user, const kb_engine *e)
+{
+    progress *p = user;
+    double now = seconds();
+    if (now - p->shown < 0.5) return;
+    p->shown = now;
+    fprintf(stderr, "\r\033[Kt = %.3f ns, %.1f M events, %.1f M events/s", kb_time_ns(e->sim->now),
+            (double)e->sim->events * 1e-6, (double)e->sim->events * 1e-6 / (now - p->began));
+}
+
+/* engine:run(fn, max_ns, max_events, progress): runs fn as the bench until it and all it started
+ * have ended. Returns a table: end = "ok" | "error" | "deadlock" | "limit", error = message,
+ * waiting = {...}.
+ */
 static int engine_run(lua_State *L)
 {
     kb_lua_engine *engine = kb_check_engine(L, 1);
@@ -168,9 +195,12 @@ static int engine_run(lua_State *L)
     co->user = &out;
     kb_sim_after(engine->e->sim, 0, first_resume, proc, 0);
     engine->running = true;
-    kb_run_end end = kb_engine_run(engine->e, max_time,
-                                   max_events > 0 ? (uint64_t)max_events : UINT64_MAX);
+    progress shown = {.began = seconds()};
+    kb_run_end end =
+        kb_engine_run(engine->e, max_time, max_events > 0 ? (uint64_t)max_events : UINT64_MAX,
+                      lua_toboolean(L, 5) ? show_progress : NULL, &shown);
     engine->running = false;
+    if (shown.shown) fputs("\r\033[K", stderr);
     if (!out.ended) co->user = NULL;
 
     lua_createtable(L, 0, 3);
@@ -235,6 +265,16 @@ static int engine_has_data(lua_State *L)
     return 1;
 }
 
+/* engine:without_data(): no numbers in this simulation; before there is any tensor. */
+static int engine_without_data(lua_State *L)
+{
+    kb_engine *e = kb_check_engine(L, 1)->e;
+    if (e->data && e->tensors)
+        return kb_error(L, "numbers cannot be switched off while there are tensors");
+    e->data = false;
+    return 0;
+}
+
 static int home(lua_State *L)
 {
     kb_push_home(L);
@@ -244,24 +284,30 @@ static int home(lua_State *L)
 /* core.clock(): wall time in seconds, monotonic. */
 static int wall_clock(lua_State *L)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    lua_pushnumber(L, (double)now.tv_sec + (double)now.tv_nsec * 1e-9);
+    lua_pushnumber(L, seconds());
     return 1;
 }
 
-static const luaL_Reg methods[] = {{"run", engine_run},
-                                   {"sleep", engine_sleep},
-                                   {"settle", engine_settle},
-                                   {"now_ns", engine_now},
-                                   {"has_data", engine_has_data},
-                                   {"close", engine_close},
-                                   {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"run", engine_run},           {"sleep", engine_sleep},
+    {"settle", engine_settle},     {"now_ns", engine_now},
+    {"has_data", engine_has_data}, {"without_data", engine_without_data},
+    {"close", engine_close},       {NULL, NULL}};
 
-static const luaL_Reg functions[] = {
-    {"open", engine_open},   {"home", home},
-    {"clock", wall_clock},   {"probe", kb_lua_probe},
-    {"probe_cases", kb_lua_probe_cases}, {NULL, NULL}};
+/* core.is_terminal(): whether diagnostics go to a terminal. */
+static int is_terminal(lua_State *L)
+{
+    lua_pushboolean(L, isatty(STDERR_FILENO));
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"is_terminal", is_terminal},
+                                     {"open", engine_open},
+                                     {"home", home},
+                                     {"clock", wall_clock},
+                                     {"probe", kb_lua_probe},
+                                     {"probe_cases", kb_lua_probe_cases},
+                                     {NULL, NULL}};
 
 int luaopen_kernbench_core(lua_State *L)
 {

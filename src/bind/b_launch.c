@@ -103,9 +103,9 @@ static void check_args(lua_State *L, int args, int nargs, const kb_msg *msg)
                 if (!kb_tensor_shard_of(t, msg->targets[c].cube, __builtin_ctz(left)))
                     kb_error(L,
                              "torch.launch: argument %d, tensor '%s', is cut into parts and has "
-                               "none on cube %d, pe %d, which another argument has; give both the "
-                               "same placement",
-                               i, t->name, msg->targets[c].cube, __builtin_ctz(left));
+                             "none on cube %d, pe %d, which another argument has; give both the "
+                             "same placement",
+                             i, t->name, msg->targets[c].cube, __builtin_ctz(left));
         lua_pop(L, 1);
     }
 }
@@ -143,8 +143,8 @@ static int launch_submit(lua_State *L)
     uint32_t count = wanted.target_count;
     kb_msg_target *targets = kb_xcalloc(count, sizeof *targets);
     memcpy(targets, wanted.targets, count * sizeof *targets);
-    box->launch = kb_launch_submit(engine->e, name, sip, targets, count, instance_begin,
-                                   instance_stop, box);
+    box->launch =
+        kb_launch_submit(engine->e, name, sip, targets, count, instance_begin, instance_stop, box);
     kb_push_anchor(L, engine); /* it stays until the engine is closed */
     lua_pushvalue(L, 3);
     lua_rawsetp(L, -2, box->launch);

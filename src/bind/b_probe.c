@@ -111,8 +111,8 @@ static kb_probe_case run_at(lua_State *L, int runs, size_t i, uint64_t *bytes)
     return which;
 }
 
-/* core.probe(topology, sets, runs): each run on a fresh machine. Returns {cases, invariants}, or nil and
- * a message if the topology is wrong. */
+/* core.probe(topology, sets, runs): each run on a fresh machine. Returns {cases, invariants}, or
+ * nil and a message if the topology is wrong. */
 int kb_lua_probe(lua_State *L)
 {
     const char *topology = luaL_checkstring(L, 1);

@@ -6,9 +6,16 @@
 
 #define PTR "kernbench.ptr"
 
+static bool is_alive(const kb_ptr *ptr)
+{
+    return ptr->owner->engine->e && ptr->owner->t == ptr->tensor;
+}
+
 kb_ptr *kb_test_ptr(lua_State *L, int index)
 {
-    return luaL_testudata(L, index, PTR);
+    kb_ptr *ptr = luaL_testudata(L, index, PTR);
+    if (ptr && !is_alive(ptr)) kb_error(L, "the tensor to which this pointer leads has been freed");
+    return ptr;
 }
 
 kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what)
@@ -20,11 +27,16 @@ kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what)
     return ptr;
 }
 
-kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr)
+kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner)
 {
-    kb_ptr *copy = lua_newuserdatauv(L, sizeof *copy, 0);
+    kb_ptr *copy = lua_newuserdatauv(L, sizeof *copy, 1);
     *copy = *ptr;
     luaL_setmetatable(L, PTR);
+    if (luaL_testudata(L, owner, PTR))
+        lua_getiuservalue(L, owner, 1);
+    else
+        lua_pushvalue(L, owner);
+    lua_setiuservalue(L, -2, 1);
     return copy;
 }
 
@@ -32,7 +44,8 @@ void kb_push_pointer(lua_State *L, int index, int cube, int pe)
 {
     kb_tensor *t = kb_check_tensor(L, index);
     const kb_shard *shard = kb_tensor_shard_of(t, cube, pe);
-    kb_ptr ptr = {.tensor = t, .dtype = t->dtype, .rank = t->rank};
+    kb_ptr ptr = {
+        .owner = kb_tensor_box(L, index), .tensor = t, .dtype = t->dtype, .rank = t->rank};
     if (shard)
         ptr.piece = shard->piece;
     else if (t->piece_count > 1)
@@ -40,7 +53,7 @@ void kb_push_pointer(lua_State *L, int index, int cube, int pe)
                    cube, pe);
     memcpy(ptr.shape, t->pieces[ptr.piece].extent, (size_t)t->rank * sizeof *ptr.shape);
     kb_strides(t->rank, ptr.shape, ptr.stride);
-    kb_push_ptr(L, &ptr);
+    kb_push_ptr(L, &ptr, index);
 }
 
 static const kb_tensor_piece *piece_of(const kb_ptr *ptr)
@@ -114,10 +127,11 @@ static int ptr_index(lua_State *L)
     else if (!strcmp(key, "name"))
         lua_pushstring(L, ptr->tensor->name);
     else
-        return luaL_error(L,
-                          "a pointer has no field '%s'; it has dtype, shape, strides, global_shape, "
-                          "offset, name",
-                          key);
+        return luaL_error(
+            L,
+            "a pointer has no field '%s'; it has dtype, shape, strides, global_shape, "
+            "offset, name",
+            key);
     return 1;
 }
 
@@ -132,7 +146,7 @@ static int move_by(lua_State *L, int sign)
         return luaL_error(L, "pointer arithmetic: expected an integer number of elements, got %s",
                           luaL_typename(L, 3 - at));
     moved.at += sign * by;
-    kb_push_ptr(L, &moved);
+    kb_push_ptr(L, &moved, at);
     return 1;
 }
 
@@ -148,7 +162,11 @@ static int ptr_sub(lua_State *L)
 
 static int ptr_tostring(lua_State *L)
 {
-    const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer");
+    const kb_ptr *ptr = luaL_checkudata(L, 1, PTR);
+    if (!is_alive(ptr)) {
+        lua_pushliteral(L, "<pointer to a freed tensor>");
+        return 1;
+    }
     char shape[KB_SHAPE_TEXT];
     lua_pushfstring(L, "<pointer to element %I of %s %s %s>", (lua_Integer)ptr->at,
                     ptr->tensor->name, kb_shape_text(ptr->rank, ptr->shape, shape),

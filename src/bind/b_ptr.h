@@ -1,33 +1,37 @@
 /* Pointers to device memory in kernels: userdata "kernbench.ptr".
  *
- * A pointer is a place in one piece of a tensor, with the shape and strides that loads take when they
- * are given none. Arithmetic counts elements. */
+ * A pointer is a place in one piece of a tensor, with the shape and strides that loads take when
+ * they are given none. Arithmetic counts elements. */
 #ifndef KB_BIND_B_PTR_H
 #define KB_BIND_B_PTR_H
 
 #include <lua.h>
 
+#include "bind/bind.h"
 #include "engine/kernel.h"
 #include "engine/tensor.h"
 
 typedef struct kb_ptr {
-    kb_tensor *tensor; /* kept alive by the launch */
+    const kb_lua_tensor *owner; /* the user value, so that it lives as long as the pointer */
+    kb_tensor *tensor;          /* valid while owner->t is it */
     uint32_t piece;
-    int64_t at;    /* element of the piece */
+    int64_t at; /* element of the piece */
     kb_dtype dtype;
     int rank;
     size_t shape[KB_MAX_RANK];
     size_t stride[KB_MAX_RANK]; /* elements */
 } kb_ptr;
 
+/* A pointer to a tensor that has been freed raises. */
 kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what);
 kb_ptr *kb_test_ptr(lua_State *L, int index);
-kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr);
+/* Push a copy; `owner` is the index of the tensor or pointer from which it stems. */
+kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner);
 void kb_ptr_open(lua_State *L);
 
-/* The memory of a block of that shape at the pointer; raises if any of it lies outside the piece. The
- * last dimension is contiguous; leading dimensions are collapsed into rows, which must be equally far
- * apart. */
+/* The memory of a block of that shape at the pointer; raises if any of it lies outside the piece.
+ * The last dimension is contiguous; leading dimensions are collapsed into rows, which must be
+ * equally far apart. */
 kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call);
 
 #endif

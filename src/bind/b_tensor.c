@@ -1,4 +1,5 @@
-/* Device tensors in Lua: userdata "kernbench.device_tensor". torch.lua builds its Tensor on them. */
+/* Device tensors in Lua: userdata "kernbench.device_tensor". torch.lua builds its Tensor on them.
+ */
 #include <string.h>
 
 #include "bind/b_np.h"
@@ -7,10 +8,12 @@
 #define TENSOR "kernbench.device_tensor"
 #define WORK   "kernbench.host_work"
 
-typedef struct lua_tensor {
-    kb_tensor *t; /* null once freed */
-    kb_lua_engine *engine;
-} lua_tensor;
+typedef kb_lua_tensor lua_tensor;
+
+const kb_lua_tensor *kb_tensor_box(lua_State *L, int index)
+{
+    return luaL_checkudata(L, index, TENSOR);
+}
 
 kb_tensor *kb_test_tensor(lua_State *L, int index)
 {
@@ -197,9 +200,9 @@ static int tensor_write(lua_State *L)
         char a[KB_SHAPE_TEXT], b[KB_SHAPE_TEXT];
         if (!same)
             return kb_error(L, "tensor '%s' is %s %s, the array is %s %s", t->name,
-                              kb_shape_text(t->rank, t->shape, a), kb_dtype_name(t->dtype),
-                              kb_shape_text(array->rank, array->shape, b),
-                              kb_dtype_name(array->dtype));
+                            kb_shape_text(t->rank, t->shape, a), kb_dtype_name(t->dtype),
+                            kb_shape_text(array->rank, array->shape, b),
+                            kb_dtype_name(array->dtype));
     }
     kb_host_work **work = push_work(L);
     kb_err err = {0};
@@ -225,9 +228,10 @@ static int tensor_read(lua_State *L)
     kb_check_host(L, "Tensor:numpy");
     kb_co_check_wait(L, "Tensor:numpy");
     if (!t->engine->data)
-        return kb_error(L, "Tensor:numpy: tensor '%s' has no contents: numbers are switched off "
-                             "(--no-data or data = false)",
-                          t->name);
+        return kb_error(L,
+                        "Tensor:numpy: tensor '%s' has no contents: numbers are switched off "
+                        "(--no-data or data = false)",
+                        t->name);
     kb_host_work **work = push_work(L);
     kb_err err = {0};
     if (kb_tensor_start_read(t, work, &err)) return kb_raise(L, &err);

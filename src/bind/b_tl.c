@@ -28,9 +28,8 @@ static kb_tile *test_tile(lua_State *L, int index)
 static kb_tile *check_tile(lua_State *L, int index, const char *what)
 {
     kb_tile *tile = test_tile(L, index);
-    if (!tile) luaL_error(L, "%s: expected a tile, got %s", what, luaL_typename(L, index));
-    if (!tile->owner)
-        luaL_error(L, "%s: the tile belongs to a kernel that has ended", what);
+    if (!tile) kb_error(L, "%s: expected a tile, got %s", what, luaL_typename(L, index));
+    if (!tile->owner) kb_error(L, "%s: the tile belongs to a kernel that has ended", what);
     if (tile->owner != kb_co_current(L)->proc)
         luaL_error(L, "%s: the tile lies in the TCM of %s", what, tile->owner->pe->name);
     return tile;
@@ -239,8 +238,7 @@ static int do_store(lua_State *L, const char *call, bool async)
     const kb_value *value = tile->value;
     if (value->dtype != ptr.dtype)
         return luaL_error(L, "%s: the tile is %s, tensor '%s' holds %s", call,
-                          kb_dtype_name(value->dtype), ptr.tensor->name,
-                          kb_dtype_name(ptr.dtype));
+                          kb_dtype_name(value->dtype), ptr.tensor->name, kb_dtype_name(ptr.dtype));
     if (value->rank != ptr.rank || value->rank < 2)
         kb_strides(value->rank, value->shape, ptr.stride);
     ptr.rank = value->rank;
@@ -270,7 +268,7 @@ static int tl_ref(lua_State *L)
     unpack_options(L, "tl.ref", names);
     kb_ptr ptr = block(L, 1, "tl.ref");
     kb_ptr_region(L, &ptr, "tl.ref"); /* checks the bounds */
-    kb_push_ptr(L, &ptr);
+    kb_push_ptr(L, &ptr, 1);
     return 1;
 }
 
@@ -326,8 +324,7 @@ static void check_product(lua_State *L, const char *call, const matrix *a, const
     char at[64], bt[64];
     matrix_text(a, at, sizeof at);
     matrix_text(b, bt, sizeof bt);
-    if (a->dtype != b->dtype)
-        luaL_error(L, "%s: a is %s, b is %s: the types differ", call, at, bt);
+    if (a->dtype != b->dtype) luaL_error(L, "%s: a is %s, b is %s: the types differ", call, at, bt);
     if (a->cols != b->rows)
         luaL_error(L, "%s: a is %s, b is %s: inner extents %d and %d differ", call, at, bt,
                    (int)a->cols, (int)b->rows);
@@ -353,9 +350,8 @@ static kb_tile *check_accumulator(lua_State *L, int index, const kb_product *p)
     char text[KB_SHAPE_TEXT + 16];
     if (v->rank != 2 || v->shape[0] != p->M || v->shape[1] != p->N ||
         v->dtype != kb_gemm_acc(p->in))
-        luaL_error(L, "tl.dot: acc is %s: expected (%d, %d) %s",
-                   value_text(v, text, sizeof text), (int)p->M, (int)p->N,
-                   kb_dtype_name(kb_gemm_acc(p->in)));
+        luaL_error(L, "tl.dot: acc is %s: expected (%d, %d) %s", value_text(v, text, sizeof text),
+                   (int)p->M, (int)p->N, kb_dtype_name(kb_gemm_acc(p->in)));
     return acc;
 }
 
@@ -460,7 +456,8 @@ static int tl_wait(lua_State *L)
     if (count == 0) return luaL_error(L, "tl.wait: expected the handle of an operation");
     for (int i = 1; i <= count; i++)
         if (!luaL_testudata(L, i, HANDLE))
-            return luaL_error(L, "tl.wait: argument %d is a %s; expected the handle of an operation",
+            return luaL_error(L,
+                              "tl.wait: argument %d is a %s; expected the handle of an operation",
                               i, luaL_typename(L, i));
     return wait_from(L, LUA_OK, 1);
 }
@@ -513,10 +510,8 @@ static const luaL_Reg functions[] = {{"load", tl_load},
                                      {"now", tl_now},
                                      {NULL, NULL}};
 
-static const luaL_Reg tile_meta[] = {{"__gc", tile_gc},
-                                     {"__index", tile_index},
-                                     {"__tostring", tile_tostring},
-                                     {NULL, NULL}};
+static const luaL_Reg tile_meta[] = {
+    {"__gc", tile_gc}, {"__index", tile_index}, {"__tostring", tile_tostring}, {NULL, NULL}};
 
 static const luaL_Reg handle_meta[] = {
     {"__gc", handle_gc}, {"__tostring", handle_tostring}, {NULL, NULL}};

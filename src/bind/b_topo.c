@@ -9,13 +9,20 @@
 static const char *type_name(kb_param_type type)
 {
     switch (type) {
-    case KB_PARAM_INT: return "integer";
-    case KB_PARAM_REAL: return "number";
-    case KB_PARAM_BOOL: return "boolean";
-    case KB_PARAM_STRING: return "string";
-    case KB_PARAM_CHOICE: return "choice";
-    case KB_PARAM_INT_LIST: return "list of integers";
-    default: return "list of strings";
+    case KB_PARAM_INT:
+        return "integer";
+    case KB_PARAM_REAL:
+        return "number";
+    case KB_PARAM_BOOL:
+        return "boolean";
+    case KB_PARAM_STRING:
+        return "string";
+    case KB_PARAM_CHOICE:
+        return "choice";
+    case KB_PARAM_INT_LIST:
+        return "list of integers";
+    default:
+        return "list of strings";
     }
 }
 

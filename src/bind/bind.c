@@ -22,7 +22,8 @@ void kb_push_anchor(lua_State *L, kb_lua_engine *engine)
 
 /* ---- errors ---- */
 
-#define OWN_CHUNKS "kernbench.own_chunks" /* in the registry: how the sources of our files begin */
+/* In the registry: how the sources of our own files begin. */
+#define OWN_CHUNKS "kernbench.own_chunks"
 
 bool kb_is_own_chunk(lua_State *L, const lua_Debug *at)
 {
@@ -54,7 +55,8 @@ int kb_error(lua_State *L, const char *format, ...)
     lua_pushvfstring(L, format, args);
     va_end(args);
     lua_concat(L, 2);
-    return lua_error(L);
+    lua_error(L);
+    __builtin_unreachable(); /* lua_error is not declared so */
 }
 
 int kb_raise(lua_State *L, const kb_err *err)
@@ -73,7 +75,8 @@ int kb_raise(lua_State *L, const kb_err *err)
         lua_pushliteral(L, "");
     }
     lua_concat(L, 3);
-    return lua_error(L);
+    lua_error(L);
+    __builtin_unreachable();
 }
 
 int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK])

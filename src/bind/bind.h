@@ -1,4 +1,5 @@
-/* What the binding files share: the engine's userdata, errors, option tables, opening of modules. */
+/* What the binding files share: the engine's userdata, errors, option tables, opening of modules.
+ */
 #ifndef KB_BIND_BIND_H
 #define KB_BIND_BIND_H
 
@@ -11,8 +12,8 @@
 
 /* Userdata "kernbench.engine". Its user value is the table that anchors coroutines and launches. */
 typedef struct kb_lua_engine {
-    kb_engine *e;  /* null once closed */
-    lua_State *L;  /* the state that runs the event loop: the main one */
+    kb_engine *e; /* null once closed */
+    lua_State *L; /* the state that runs the event loop: the main one */
     uint64_t resumes;
     bool running;
 } kb_lua_engine;
@@ -22,10 +23,11 @@ kb_lua_engine *kb_check_engine(lua_State *L, int index);
 /* Push the table that anchors what the engine refers to. */
 void kb_push_anchor(lua_State *L, kb_lua_engine *engine);
 
-/* Raise the error: "file:line: message", with place and simulated time inside a process. The line is
- * the nearest one of the user's code, not of the program's own Lua files. */
-int kb_raise(lua_State *L, const kb_err *err);
-int kb_error(lua_State *L, const char *format, ...); /* formats as lua_pushfstring does */
+/* Raise the error: "file:line: message", with place and simulated time inside a process. The line
+ * is the nearest one of the user's code, not of the program's own Lua files. */
+int kb_raise(lua_State *L, const kb_err *err) __attribute__((noreturn));
+/* Formats as lua_pushfstring does. */
+int kb_error(lua_State *L, const char *format, ...) __attribute__((noreturn));
 
 /* Whether the function is one of the program's own Lua files; `at` has its source. */
 bool kb_is_own_chunk(lua_State *L, const lua_Debug *at);
@@ -55,11 +57,19 @@ int kb_lua_probe(lua_State *L);
 int kb_lua_probe_cases(lua_State *L);
 void kb_probe_open(lua_State *L);
 
+/* Userdata of a device tensor. */
+typedef struct kb_lua_tensor {
+    kb_tensor *t; /* null once freed */
+    kb_lua_engine *engine;
+} kb_lua_tensor;
+
 /* The device tensor at that index; raises if there is none or it was freed. */
 kb_tensor *kb_check_tensor(lua_State *L, int index);
 kb_tensor *kb_test_tensor(lua_State *L, int index);
+const kb_lua_tensor *kb_tensor_box(lua_State *L, int index);
 
-/* Push the pointer through which a PE sees the tensor at `index`; raises when it has no part of it. */
+/* Push the pointer through which a PE sees the tensor at `index`; raises when it has no part of it.
+ */
 void kb_push_pointer(lua_State *L, int index, int cube, int pe);
 
 #endif

@@ -146,8 +146,9 @@ void kb_co_resume(kb_proc *proc)
     if (status == LUA_YIELD) {
         lua_settop(co->L, 0); /* what was yielded */
         luaL_checkstack(co->L, 4, "describing an error");
-        lua_pushliteral(co->L, "coroutine.yield was called outside of any coroutine that the "
-                               "program made; a kernel or bench waits by calling what it waits for");
+        lua_pushliteral(co->L,
+                        "coroutine.yield was called outside of any coroutine that the "
+                        "program made; a kernel or bench waits by calling what it waits for");
         error = describe_error(co);
     } else if (status != LUA_OK) {
         error = describe_error(co);
@@ -165,14 +166,14 @@ static void check_place(lua_State *L, kb_co *co, const char *name)
     if (!lua_isyieldable(L))
         kb_error(L,
                  "%s has to wait, and cannot do so here: Lua does not let a call wait inside "
-                   "table.sort's comparison, string.gsub's callback, a metamethod like __gc, or "
-                   "require; make the call outside and use its result",
-                   name);
+                 "table.sort's comparison, string.gsub's callback, a metamethod like __gc, or "
+                 "require; make the call outside and use its result",
+                 name);
     if (co->L != L)
         kb_error(L,
                  "%s has to wait, and cannot do so inside a coroutine that the program made with "
-                   "coroutine.create or coroutine.wrap; make the call outside of it",
-                   name);
+                 "coroutine.create or coroutine.wrap; make the call outside of it",
+                 name);
 }
 
 void kb_co_check_wait(lua_State *L, const char *name)

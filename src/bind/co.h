@@ -1,12 +1,12 @@
 /* Lua coroutines as processes.
  *
- * Each process (bench, kernel instance) is one coroutine, found from its lua_State's extra space, and
- * resumed only by events, flat, from the state that runs the event loop. Coroutines are anchored in a
- * table of the engine's userdata while they live.
+ * Each process (bench, kernel instance) is one coroutine, found from its lua_State's extra space,
+ * and resumed only by events, flat, from the state that runs the event loop. Coroutines are
+ * anchored in a table of the engine's userdata while they live.
  *
  * A blocking call is a pair: the start issues something and ends with `return kb_co_wait(...)`; the
- * continuation runs when it is complete and returns the call's results. No C local survives the wait:
- * what the continuation needs lies on the Lua stack or in the process. */
+ * continuation runs when it is complete and returns the call's results. No C local survives the
+ * wait: what the continuation needs lies on the Lua stack or in the process. */
 #ifndef KB_BIND_CO_H
 #define KB_BIND_CO_H
 

@@ -1,10 +1,11 @@
-/* The op log: what kernels computed, in the order in which it took effect in simulated time, and its
- * replay on real contents.
+/* The op log: what kernels computed, in the order in which it took effect in simulated time, and
+ * its replay on real contents.
  *
  * The timing side appends an entry when an operation completes. kb_oplog_run executes entries in
- * order: a load takes what the memory holds at that point of the order, a store replaces it. Results
- * of operations are kb_values, which exist from the issue on (shape and type are known) and have an
- * array once their entry has been executed. Whoever reads contents from outside runs the log first. */
+ * order: a load takes what the memory holds at that point of the order, a store replaces it.
+ * Results of operations are kb_values, which exist from the issue on (shape and type are known) and
+ * have an array once their entry has been executed. Whoever reads contents from outside runs the
+ * log first. */
 #ifndef KB_DATA_OPLOG_H
 #define KB_DATA_OPLOG_H
 

@@ -15,15 +15,15 @@ typedef struct kb_slice_alloc {
     char name[KB_NAME_MAX];
 } kb_slice_alloc;
 
-enum { HBM_ALIGN = 4096 };
+enum { HBM_ALIGN = 4096, EVENTS_PER_PROGRESS = 1 << 22 };
 
 static int open_va(kb_engine *engine, kb_err *err)
 {
     const kb_spec *spec = engine->spec;
     const kb_mmu_config *mmu = kb_machine_config(engine->m, KB_PE_MMU);
-    int status = kb_vaspace_init(&engine->va, (uint64_t)kb_spec_int(spec, "address.va_base"),
-                                 (uint64_t)kb_spec_int(spec, "address.va_gb") << 30,
-                                 mmu->page_bytes, err);
+    int status =
+        kb_vaspace_init(&engine->va, (uint64_t)kb_spec_int(spec, "address.va_base"),
+                        (uint64_t)kb_spec_int(spec, "address.va_gb") << 30, mmu->page_bytes, err);
     return status ? kb_fail_at(err, "%s: address", kb_spec_path(spec)) : KB_OK;
 }
 
@@ -122,8 +122,15 @@ void kb_engine_hbm_give(kb_engine *engine, int sip, int cube, int slice, kb_padd
     kb_alloc_give(slice_alloc(engine, sip, cube, slice), at.offset, NULL);
 }
 
-kb_run_end kb_engine_run(kb_engine *engine, kb_time max_time, uint64_t max_events)
+kb_run_end kb_engine_run(kb_engine *engine, kb_time max_time, uint64_t max_events,
+                         kb_progress progress, void *user)
 {
+    while (max_events > EVENTS_PER_PROGRESS) {
+        kb_run_end end = kb_sim_run(engine->sim, max_time, EVENTS_PER_PROGRESS);
+        if (end != KB_RUN_EVENTS) return end;
+        max_events -= EVENTS_PER_PROGRESS;
+        if (progress) progress(user, engine);
+    }
     return kb_sim_run(engine->sim, max_time, max_events);
 }
 

@@ -1,7 +1,7 @@
 /* One simulation: machine, addresses, contents, processes.
  *
- * The engine owns everything of a run. Tensors, launches and kernel operations are in files of their
- * own beside this one. Only kb_engine_run executes events. */
+ * The engine owns everything of a run. Tensors, launches and kernel operations are in files of
+ * their own beside this one. Only kb_engine_run executes events. */
 #ifndef KB_ENGINE_ENGINE_H
 #define KB_ENGINE_ENGINE_H
 
@@ -48,8 +48,12 @@ int kb_engine_hbm_take(kb_engine *engine, int sip, int cube, int slice, uint64_t
                        kb_paddr *pa, kb_err *err);
 void kb_engine_hbm_give(kb_engine *engine, int sip, int cube, int slice, kb_paddr pa);
 
-/* Run until nothing is pending, someone stops it, or a limit is reached. */
-kb_run_end kb_engine_run(kb_engine *engine, kb_time max_time, uint64_t max_events);
+/* Called between events, every few million of them. */
+typedef void (*kb_progress)(void *user, const kb_engine *engine);
+
+/* Run until nothing is pending, someone stops it, or a limit is reached. `progress` may be null. */
+kb_run_end kb_engine_run(kb_engine *engine, kb_time max_time, uint64_t max_events,
+                         kb_progress progress, void *user);
 
 /* Make all numbers of what has completed in simulated time available. */
 int kb_engine_settle(kb_engine *engine, kb_err *err);

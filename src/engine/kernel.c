@@ -18,10 +18,10 @@ static void list_live(const kb_proc *proc, kb_err *err)
     int shown = 0;
     for (const kb_tile *t = proc->tiles; t && shown < 6; t = t->next, shown++) {
         char shape[KB_SHAPE_TEXT];
-        used += (size_t)snprintf(err->text + used, sizeof err->text - used, "%s %s %s from %s",
-                                 shown ? "," : "; live tiles:",
-                                 kb_shape_text(t->value->rank, t->value->shape, shape),
-                                 kb_dtype_name(t->value->dtype), t->made_by);
+        used += (size_t)snprintf(
+            err->text + used, sizeof err->text - used, "%s %s %s from %s",
+            shown ? "," : "; live tiles:", kb_shape_text(t->value->rank, t->value->shape, shape),
+            kb_dtype_name(t->value->dtype), t->made_by);
         if (used >= sizeof err->text - 1) return;
     }
     if (!shown) snprintf(err->text + used, sizeof err->text - used, "; no tile is live");
@@ -78,7 +78,6 @@ void kb_tile_release(kb_tile *tile)
     kb_value_release(tile->value);
     free(tile);
 }
-
 
 /* ---- operations ---- */
 
@@ -205,8 +204,7 @@ int kb_kernel_load(kb_proc *proc, const kb_va_region *from, kb_dtype dtype, int 
     return status;
 }
 
-int kb_kernel_store(kb_proc *proc, const kb_va_region *to, kb_tile *tile, kb_op **out,
-                    kb_err *err)
+int kb_kernel_store(kb_proc *proc, const kb_va_region *to, kb_tile *tile, kb_op **out, kb_err *err)
 {
     kb_op *op = op_create(proc, "tl.store");
     op->inputs[0] = kb_tile_retain(tile);
@@ -273,17 +271,17 @@ int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *e
         if (status) return op_abandon(op, status);
         result.tile = op->result;
     }
-    op->composite = (kb_composite){
-        .pe = proc->pe,
-        .M = p->M,
-        .K = p->K,
-        .N = p->N,
-        .a = operand(&p->a, p->in),
-        .b = operand(&p->b, p->in),
-        .out = operand(&result, p->out_type),
-        .acc_bytes = p->acc ? (uint32_t)kb_dtype_size(p->acc->value->dtype) : 0,
-        .done = op_complete,
-        .object = op};
+    op->composite =
+        (kb_composite){.pe = proc->pe,
+                       .M = p->M,
+                       .K = p->K,
+                       .N = p->N,
+                       .a = operand(&p->a, p->in),
+                       .b = operand(&p->b, p->in),
+                       .out = operand(&result, p->out_type),
+                       .acc_bytes = p->acc ? (uint32_t)kb_dtype_size(p->acc->value->dtype) : 0,
+                       .done = op_complete,
+                       .object = op};
     int status = kb_composite_check(&op->composite, err);
     if (status) return op_abandon(op, status);
     op->inputs[0] = kb_tile_retain(p->a.tile);

@@ -1,7 +1,7 @@
 /* What a kernel instance can do: operations on tiles and memory, issued to its PE.
  *
- * A tile is an immutable value in the PE's TCM. Its room is taken when the operation that makes it is
- * issued and given back when the last holder lets go, or when the kernel ends.
+ * A tile is an immutable value in the PE's TCM. Its room is taken when the operation that makes it
+ * is issued and given back when the last holder lets go, or when the kernel ends.
  *
  * An operation is issued, runs, and completes; its numbers take effect in the op log at completion.
  * Whoever issued it holds it until released and may wait for it. Checks (shapes, mappings, room in
@@ -33,7 +33,7 @@ typedef struct kb_op {
     uint32_t refs;
     kb_engine *engine;
     struct kb_op *prev, *next; /* under way */
-    kb_proc *proc; /* null once it has ended */
+    kb_proc *proc;             /* null once it has ended */
     kb_pe *pe;
     kb_completion done;
     const char *what;
@@ -52,8 +52,7 @@ void kb_op_release(kb_op *op);
 /* A tile of that shape from memory. */
 int kb_kernel_load(kb_proc *proc, const kb_va_region *from, kb_dtype dtype, int rank,
                    const size_t *shape, kb_op **out, kb_err *err);
-int kb_kernel_store(kb_proc *proc, const kb_va_region *to, kb_tile *tile, kb_op **out,
-                    kb_err *err);
+int kb_kernel_store(kb_proc *proc, const kb_va_region *to, kb_tile *tile, kb_op **out, kb_err *err);
 
 /* A row-major matrix operand: a tile, or memory. */
 typedef struct kb_matrix_arg {

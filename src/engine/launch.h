@@ -1,8 +1,8 @@
 /* Kernel launches: one KernelLaunch message per SIP, an instance of the kernel on every target PE.
  *
- * Launches of a SIP run one after another in the order of submission; all instances of one begin at the
- * same picosecond (law T8). If an instance fails, the others are stopped and the launch completes as
- * failed, with every distinct message once. */
+ * Launches of a SIP run one after another in the order of submission; all instances of one begin at
+ * the same picosecond (law T8). If an instance fails, the others are stopped and the launch
+ * completes as failed, with every distinct message once. */
 #ifndef KB_ENGINE_LAUNCH_H
 #define KB_ENGINE_LAUNCH_H
 
@@ -18,9 +18,9 @@ typedef struct kb_launch {
     uint32_t pe_count;
     struct kb_instance *instances;
     uint32_t delivered, started;
-    kb_time start, end;   /* of the first and the last instance */
+    kb_time start, end;    /* of the first and the last instance */
     bool failed, reported; /* reported: somebody was told of the failure */
-    char *errors; /* of failed instances, a line each */
+    char *errors;          /* of failed instances, a line each */
     kb_proc *procs;
 
     /* Who runs instances: `begin` makes a process and lets it run; `stop` ends one that waits. */
@@ -35,8 +35,9 @@ kb_launch *kb_launch_submit(kb_engine *engine, const char *name, int sip, kb_msg
                             uint32_t target_count, void (*begin)(kb_launch *, kb_proc *),
                             void (*stop)(kb_proc *), void *user);
 
-/* The code of an instance has ended; `error` is null or its message. Without an error the instance ends
- * when the operations that it has not waited for are complete too. The process is freed then. */
+/* The code of an instance has ended; `error` is null or its message. Without an error the instance
+ * ends when the operations that it has not waited for are complete too. The process is freed then.
+ */
 void kb_launch_instance_end(kb_proc *proc, const char *error);
 
 /* The last operation of a process that is ending has completed. */

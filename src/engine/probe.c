@@ -37,9 +37,8 @@ bool kb_probe_find(const char *name, kb_probe_case *which)
 
 static kb_txn_op op_of(kb_probe_case which)
 {
-    return which == KB_PROBE_H2D_WRITE || (which > KB_PROBE_D2H_READ && which % 2)
-               ? KB_TXN_WRITE
-               : KB_TXN_READ;
+    return which == KB_PROBE_H2D_WRITE || (which > KB_PROBE_D2H_READ && which % 2) ? KB_TXN_WRITE
+                                                                                   : KB_TXN_READ;
 }
 
 /* ---- the memory of a case ---- */
@@ -93,8 +92,8 @@ static int search_half(search *s, bool same)
 /* Most pairs of a cube and a slice that are tried one by one. */
 enum { SEARCH_MAX = 4096 };
 
-/* In a large mesh the cubes next to pe0's and those at the far edges stand for the rest: routes are XY,
- * so a cube in between lies between them in distance too. */
+/* In a large mesh the cubes next to pe0's and those at the far edges stand for the rest: routes are
+ * XY, so a cube in between lies between them in distance too. */
 static bool worth_trying(const kb_graph *g, int cube)
 {
     if (kb_graph_cubes(g) * g->cube_plan.slices <= SEARCH_MAX) return true;
@@ -180,7 +179,7 @@ static int measure(kb_engine *engine, kb_probe *probe, kb_err *err)
                                 probe->bytes, &probe->formula, err);
     if (!status) status = kb_txn_start(engine->m, &request, err);
     if (status) return status;
-    kb_engine_run(engine, KB_TIME_NEVER, UINT64_MAX);
+    kb_engine_run(engine, KB_TIME_NEVER, UINT64_MAX, NULL, NULL);
     assert(probe->route.count > 0); /* the only transaction has ended */
     probe->bw_gbs = (double)probe->bytes * 1000.0 / (double)probe->actual;
     probe->utilization = probe->bw_gbs / probe->formula.bottleneck_gbs;
@@ -195,8 +194,7 @@ int kb_probe_run_on(kb_engine *engine, kb_probe_case which, uint64_t bytes, kb_p
     bool host = which == KB_PROBE_H2D_WRITE || which == KB_PROBE_D2H_READ;
     *out = (kb_probe){.which = which,
                       .bytes = bytes,
-                      .requester = host ? kb_graph_host(g)
-                                        : kb_graph_pe(g, 0, 0, 0, KB_PE_DMA)};
+                      .requester = host ? kb_graph_host(g) : kb_graph_pe(g, 0, 0, 0, KB_PE_DMA)};
     int status = find_memory(engine->m, out, err);
     if (!status && !out->absent) status = measure(engine, out, err);
     if (status) kb_probe_free(out);

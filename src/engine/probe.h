@@ -1,10 +1,11 @@
 /* Probes: one transaction on an idle machine, beside its closed form.
  *
- * A probe makes a fresh engine, runs one transaction of its case, and reports the simulated time, what
- * hw/closed_form.h predicts, and when the first flit passed each node. Cases are named by who moves what
- * to where: the host to and from slice 0 of sip0.cube0; pe0 of that cube to its own slice, to the
- * farthest slice of its own and of the other half, to the nearest and the farthest slice of another
- * cube, and to the farthest of another SIP. Nearest and farthest are by the closed form at that size. */
+ * A probe makes a fresh engine, runs one transaction of its case, and reports the simulated time,
+ * what hw/closed_form.h predicts, and when the first flit passed each node. Cases are named by who
+ * moves what to where: the host to and from slice 0 of sip0.cube0; pe0 of that cube to its own
+ * slice, to the farthest slice of its own and of the other half, to the nearest and the farthest
+ * slice of another cube, and to the farthest of another SIP. Nearest and farthest are by the closed
+ * form at that size. */
 #ifndef KB_ENGINE_PROBE_H
 #define KB_ENGINE_PROBE_H
 
@@ -37,9 +38,9 @@ bool kb_probe_find(const char *name, kb_probe_case *which);
 /* A node of the data's way. */
 typedef struct kb_probe_hop {
     char node[KB_NAME_MAX];
-    kb_time at;       /* the first flit was ready here, from the start of the transaction */
-    kb_time waited;   /* all flits, for the link that leaves */
-    kb_time overhead; /* of the node; the first one's is not charged */
+    kb_time at;        /* the first flit was ready here, from the start of the transaction */
+    kb_time waited;    /* all flits, for the link that leaves */
+    kb_time overhead;  /* of the node; the first one's is not charged */
     kb_time occupancy; /* of a full flit on the link that leaves; 0 at the end */
 } kb_probe_hop;
 
@@ -59,7 +60,8 @@ typedef struct kb_probe {
 int kb_probe_run(const kb_engine_options *options, kb_probe_case which, uint64_t bytes,
                  kb_probe *out, kb_err *err);
 
-/* The same on an engine that nothing has run on since it was created; not to be used again after. */
+/* The same on an engine that nothing has run on since it was created; not to be used again after.
+ */
 int kb_probe_run_on(kb_engine *engine, kb_probe_case which, uint64_t bytes, kb_probe *out,
                     kb_err *err);
 void kb_probe_free(kb_probe *probe);

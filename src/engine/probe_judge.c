@@ -19,9 +19,9 @@ static void hold(judge *j, bool ok, const kb_probe *a, const kb_probe *b)
     to->judged++;
     if (ok || !to->ok) return;
     to->ok = false;
-    int used = snprintf(to->detail, sizeof to->detail, "%s of %llu B: %.3f ns",
-                        kb_probe_name(a->which), (unsigned long long)a->bytes,
-                        kb_time_ns(a->actual));
+    int used =
+        snprintf(to->detail, sizeof to->detail, "%s of %llu B: %.3f ns", kb_probe_name(a->which),
+                 (unsigned long long)a->bytes, kb_time_ns(a->actual));
     if (b)
         snprintf(to->detail + used, sizeof to->detail - (size_t)used, ", %s of %llu B: %.3f ns",
                  kb_probe_name(b->which), (unsigned long long)b->bytes, kb_time_ns(b->actual));
@@ -56,8 +56,9 @@ static uint32_t crossings(const kb_probe *p)
     return count;
 }
 
-/* Every `near` probe takes at most (or less than) the time of the `far` one of the same size, reads and
- * writes alike. `fewer`: judged only where the near one passes fewer links, and fewer between dies. */
+/* Every `near` probe takes at most (or less than) the time of the `far` one of the same size, reads
+ * and writes alike. `fewer`: judged only where the near one passes fewer links, and fewer between
+ * dies. */
 static void nearer(judge *j, kb_probe_case near, kb_probe_case far, bool strictly, bool fewer)
 {
     for (size_t i = 0; i < j->count; i++)
@@ -124,8 +125,8 @@ void kb_probe_invariants(const kb_probe *probes, size_t count,
     nearer(&j, KB_PROBE_LOCAL_READ, KB_PROBE_CROSS_CUBE_BEST_READ, false, false);
     begin(&j, out++, "the nearest other cube is not farther than the farthest");
     nearer(&j, KB_PROBE_CROSS_CUBE_BEST_READ, KB_PROBE_CROSS_CUBE_WORST_READ, false, false);
-    /* The far corner of a wide SIP can be farther than all of the next one, whose cubes are entered over
-     * the PHY in line with them. */
+    /* The far corner of a wide SIP can be farther than all of the next one, whose cubes are entered
+     * over the PHY in line with them. */
     begin(&j, out++, "another SIP is farther than any cube of the own that fewer links lead to");
     nearer(&j, KB_PROBE_CROSS_CUBE_BEST_READ, KB_PROBE_CROSS_SIP_READ, true, true);
     nearer(&j, KB_PROBE_CROSS_CUBE_WORST_READ, KB_PROBE_CROSS_SIP_READ, true, true);

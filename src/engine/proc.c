@@ -64,8 +64,7 @@ void kb_proc_wait_wake(kb_proc *proc, kb_wait_reason reason, const char *what)
     proc->since = proc->engine->sim->now;
 }
 
-void kb_proc_wait(kb_proc *proc, kb_completion *completion, kb_wait_reason reason,
-                  const char *what)
+void kb_proc_wait(kb_proc *proc, kb_completion *completion, kb_wait_reason reason, const char *what)
 {
     kb_proc_wait_wake(proc, reason, what);
     kb_completion_wait(completion, proc->engine->sim, &proc->waiter);

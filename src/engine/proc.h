@@ -1,9 +1,9 @@
 /* What the scheduler sees of user code.
  *
- * A bench, a rank worker and a kernel instance are processes: something that runs until it waits, and
- * is resumed by the run loop when what it waits for has happened. Who implements the resumption (a Lua
- * coroutine) is not known here. A process waits for one thing at a time and says why, so that a
- * deadlock can be explained.
+ * A bench, a rank worker and a kernel instance are processes: something that runs until it waits,
+ * and is resumed by the run loop when what it waits for has happened. Who implements the resumption
+ * (a Lua coroutine) is not known here. A process waits for one thing at a time and says why, so
+ * that a deadlock can be explained.
  *
  * A process that is stopped while it waits stays until its wake-up has passed, then is freed. */
 #ifndef KB_ENGINE_PROC_H
@@ -40,8 +40,8 @@ typedef struct kb_proc {
     bool ending;           /* its code has ended; it ends when its operations have */
 } kb_proc;
 
-kb_proc *kb_proc_create(struct kb_engine *engine, kb_proc_kind kind,
-                        void (*resume)(kb_proc *proc), void *user);
+kb_proc *kb_proc_create(struct kb_engine *engine, kb_proc_kind kind, void (*resume)(kb_proc *proc),
+                        void *user);
 
 /* It has ended, or is to be resumed no more. */
 void kb_proc_end(kb_proc *proc);

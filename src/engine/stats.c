@@ -11,6 +11,7 @@ typedef struct collector {
     kb_engine *engine;
     kb_stats *stats;
     kb_time now;
+    bool at_rest; /* nothing is pending: all that has begun must have ended */
 } collector;
 
 const char *kb_bytes_name(int kind)
@@ -44,6 +45,13 @@ static void violation(kb_stats *stats, const char *format, ...)
 
 /* ---- links ---- */
 
+/* Busy time up to now: what is claimed beyond now is contiguous, since claims are made when a unit
+ * is ready. */
+static kb_time busy_so_far(const kb_link *link, kb_time now)
+{
+    return link->busy - (link->free > now ? link->free - now : 0);
+}
+
 static int link_kind(kb_kind from, const kb_edge_info *info, const kb_die_type *die)
 {
     if (info->to == KB_TO_HOST || from == KB_HOST) return KB_BYTES_PCIE;
@@ -72,9 +80,10 @@ static void add_link(void *user, kb_edge edge, const kb_edge_info *info, const k
     kb_kind from = die->nodes.data[info->from].kind;
     int kind = link_kind(from, info, die);
     if (kind >= 0) c->stats->bytes[kind] += link->bytes;
-    if (link->busy > c->now)
+    kb_time busy = busy_so_far(link, c->now);
+    if (busy > c->now)
         violation(c->stats, "link %u (from a %s) was busy for %.3f ns of %.3f ns", edge,
-                  kb_kind_name(from), kb_time_ns(link->busy), kb_time_ns(c->now));
+                  kb_kind_name(from), kb_time_ns(busy), kb_time_ns(c->now));
 }
 
 /* ---- memories ---- */
@@ -92,9 +101,10 @@ static void add_device(void *user, kb_device *device)
     kb_node_name(device->m->graph, device->node, name);
     for (uint32_t i = 0; i < config->channels; i++) {
         through += hbm->channel[i].fifo.bytes;
-        if (hbm->channel[i].fifo.busy > c->now)
+        kb_time busy = busy_so_far(&hbm->channel[i].fifo, c->now);
+        if (busy > c->now)
             violation(c->stats, "%s: pseudo-channel %u was busy for %.3f ns of %.3f ns", name, i,
-                      kb_time_ns(hbm->channel[i].fifo.busy), kb_time_ns(c->now));
+                      kb_time_ns(busy), kb_time_ns(c->now));
     }
     if (through != hbm->bytes_read + hbm->bytes_written)
         violation(c->stats, "%s: %llu bytes went through its channels, %llu in and out", name,
@@ -119,14 +129,14 @@ static void add_pe(void *user, kb_pe *pe)
         kb_server *channel = &pe->dma[d];
         kb_server_settle(channel, c->engine->sim);
         add_use(c, pe, KB_USE_DMA_READ + d, channel->busy_integral, channel->capacity);
-        if (channel->in_use || channel->queued)
+        if (c->at_rest && (channel->in_use || channel->queued))
             violation(c->stats, "%s: %u commands are still in %s", pe->name,
                       channel->in_use + channel->queued, kb_use_name(KB_USE_DMA_READ + d));
     }
-    add_use(c, pe, KB_USE_FETCH, pe->fetch.busy, 1);
-    add_use(c, pe, KB_USE_STORE, pe->store.busy, 1);
-    add_use(c, pe, KB_USE_GEMM, pe->gemm.busy, 1);
-    add_use(c, pe, KB_USE_MATH, pe->math.busy, 1);
+    add_use(c, pe, KB_USE_FETCH, busy_so_far(&pe->fetch, c->now), 1);
+    add_use(c, pe, KB_USE_STORE, busy_so_far(&pe->store, c->now), 1);
+    add_use(c, pe, KB_USE_GEMM, busy_so_far(&pe->gemm, c->now), 1);
+    add_use(c, pe, KB_USE_MATH, busy_so_far(&pe->math, c->now), 1);
     c->stats->commands += pe->commands;
     c->stats->macs += pe->macs;
     c->stats->dma_bytes += pe->dma_bytes[KB_DMA_READ] + pe->dma_bytes[KB_DMA_WRITE];
@@ -148,15 +158,14 @@ static void check_transactions(const collector *c)
 void kb_stats_collect(kb_engine *engine, kb_stats *stats)
 {
     memset(stats, 0, sizeof *stats);
-    collector c = {engine, stats, engine->sim->now};
+    collector c = {engine, stats, engine->sim->now, kb_sim_pending(engine->sim) == 0};
     kb_machine_each_link(engine->m, add_link, &c);
     kb_machine_each_device(engine->m, add_device, &c);
     kb_machine_each_pe(engine->m, add_pe, &c);
-    if (kb_sim_pending(engine->sim) == 0) check_transactions(&c);
+    if (c.at_rest) check_transactions(&c);
     for (const kb_launch *l = engine->launches; l; l = l->next)
         if (l->end > l->start) stats->kernel_time += l->end - l->start;
     double available = (double)stats->kernel_time * stats->pes_used;
     for (int u = 0; u < KB_USE_COUNT; u++)
-        stats->use[u].utilization =
-            available > 0 ? (double)stats->use[u].busy / available : 0;
+        stats->use[u].utilization = available > 0 ? (double)stats->use[u].busy / available : 0;
 }

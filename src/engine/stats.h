@@ -16,8 +16,15 @@ enum {
 };
 const char *kb_bytes_name(int kind);
 
-enum { KB_USE_DMA_READ, KB_USE_DMA_WRITE, KB_USE_FETCH, KB_USE_STORE, KB_USE_GEMM, KB_USE_MATH,
-       KB_USE_COUNT };
+enum {
+    KB_USE_DMA_READ,
+    KB_USE_DMA_WRITE,
+    KB_USE_FETCH,
+    KB_USE_STORE,
+    KB_USE_GEMM,
+    KB_USE_MATH,
+    KB_USE_COUNT
+};
 const char *kb_use_name(int use);
 
 /* Busy time summed over all PEs; utilisation = busy / (PEs used x time in kernels). */
@@ -39,8 +46,9 @@ typedef struct kb_stats {
     char violations[KB_VIOLATIONS_KEPT][160];
 } kb_stats;
 
-/* Read everything; checks that no link, channel or engine was busy for longer than time has passed, that
- * every transaction and flit that started has arrived, and that nothing is left in a queue. */
+/* Read everything; checks that no link, channel or engine was busy for longer than time has passed,
+ * and, when nothing is pending any more, that every transaction and flit that started has arrived
+ * and that nothing is left in a queue. */
 void kb_stats_collect(kb_engine *engine, kb_stats *stats);
 
 #endif

@@ -88,10 +88,8 @@ static int take_memory(kb_tensor *t, kb_err *err)
         kb_shard *shard = &t->shards[s];
         uint64_t bytes = t->pieces[shard->piece].bytes;
         int slice = kb_graph_own_slice(engine->m->graph, shard->pe);
-        int status =
-            kb_engine_hbm_take(engine, t->sip, shard->cube, slice, bytes, &shard->pa, err);
-        if (!status && engine->data)
-            status = kb_memory_add(&engine->memory, shard->pa, bytes, err);
+        int status = kb_engine_hbm_take(engine, t->sip, shard->cube, slice, bytes, &shard->pa, err);
+        if (!status && engine->data) status = kb_memory_add(&engine->memory, shard->pa, bytes, err);
         if (status) return status;
     }
     return KB_OK;

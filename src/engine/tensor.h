@@ -1,9 +1,9 @@
 /* Device tensors: where their parts are, and moving them to and from the host.
  *
- * A tensor lives on one SIP. It is cut into pieces (rectangles of elements that cover it); a piece has
- * one or more shards, copies of it in the HBM slices of PEs. It has one contiguous virtual range, in
- * which every piece begins on a page; each PE sees its own copy of a piece if it has one, else one of
- * its cube, else the first. Mapping is a message to every PE of the SIP. */
+ * A tensor lives on one SIP. It is cut into pieces (rectangles of elements that cover it); a piece
+ * has one or more shards, copies of it in the HBM slices of PEs. It has one contiguous virtual
+ * range, in which every piece begins on a page; each PE sees its own copy of a piece if it has one,
+ * else one of its cube, else the first. Mapping is a message to every PE of the SIP. */
 #ifndef KB_ENGINE_TENSOR_H
 #define KB_ENGINE_TENSOR_H
 
@@ -52,8 +52,8 @@ typedef struct kb_tensor_desc {
     uint32_t shard_count;
 } kb_tensor_desc;
 
-/* Take addresses and memory. KB_EINVAL for a description that makes no sense, KB_ENOSPC when a slice
- * or the virtual space is full, KB_ELIMIT when the host's memory is. */
+/* Take addresses and memory. KB_EINVAL for a description that makes no sense, KB_ENOSPC when a
+ * slice or the virtual space is full, KB_ELIMIT when the host's memory is. */
 int kb_tensor_create(kb_engine *engine, const kb_tensor_desc *desc, kb_tensor **out, kb_err *err);
 
 /* Give everything back at once, without a message: for collected tensors and the end. */
@@ -85,8 +85,8 @@ int kb_tensor_start_write(kb_tensor *tensor, kb_host_work **out, kb_err *err);
 int kb_tensor_start_read(kb_tensor *tensor, kb_host_work **out, kb_err *err);
 void kb_host_work_free(kb_host_work *work);
 
-/* Contents, after the transfer: settle the op log, then copy. No time passes. `array` has the tensor's
- * shape and type. */
+/* Contents, after the transfer: settle the op log, then copy. No time passes. `array` has the
+ * tensor's shape and type. */
 int kb_tensor_scatter(kb_tensor *tensor, const kb_array *array, kb_err *err);
 int kb_tensor_gather(kb_tensor *tensor, kb_array **out, kb_err *err);
 

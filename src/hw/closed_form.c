@@ -62,9 +62,9 @@ static void pass_tail(tandem *t, kb_time release)
     arrive(t);
 }
 
-/* `count` full flits, behind others, of which the last `recent` are released not before `release`. By
- * max-plus algebra the last of n flits that may start at stage u at time x leaves stage k at
- * x + (sum of o_u..o_k) + (n - 1) x (greatest of o_u..o_k), if nothing else holds it up. Two `recent`
+/* `count` full flits, behind others, of which the last `recent` are released not before `release`.
+ * By max-plus algebra the last of n flits that may start at stage u at time x leaves stage k at x +
+ * (sum of o_u..o_k) + (n - 1) x (greatest of o_u..o_k), if nothing else holds it up. Two `recent`
  * bounds may be given: the earliest and the latest release decide. */
 typedef struct bound {
     kb_time release;
@@ -107,12 +107,13 @@ static kb_time arrival(const tandem *t, uint64_t i)
 /* ---- the payload, and the memory's channels ---- */
 
 typedef struct payload {
-    uint64_t offset, full; /* full flits */
+    uint64_t offset, full;           /* full flits */
     uint32_t flit_bytes, tail_bytes; /* tail: of the last flit if it is shorter, else 0 */
     uint32_t channels, burst_bytes;
-    kb_time burst, tail_burst; /* time in a channel of a full flit and of the tail; 0: no channels */
-    uint64_t period;           /* flits after which channels recur */
-    uint64_t *load;            /* full flits by channel */
+    kb_time burst,
+        tail_burst;  /* time in a channel of a full flit and of the tail; 0: no channels */
+    uint64_t period; /* flits after which channels recur */
+    uint64_t *load;  /* full flits by channel */
 } payload;
 
 static uint64_t gcd(uint64_t a, uint64_t b)
@@ -163,8 +164,9 @@ static payload cut(const kb_machine *m, kb_node memory, uint64_t offset, uint64_
 
 /* ---- writes: when the last burst is committed ---- */
 
-/* Latest end of what channels do with full flits from..to-1, each followed by the flits behind it on its
- * channel. `seen`: by channel, full flits before `from`. Leaves in `ends` each channel's end. */
+/* Latest end of what channels do with full flits from..to-1, each followed by the flits behind it
+ * on its channel. `seen`: by channel, full flits before `from`. Leaves in `ends` each channel's
+ * end. */
 static void commit_range(const payload *p, const tandem *t, uint64_t from, uint64_t to,
                          uint64_t *seen, kb_time *ends)
 {
@@ -255,8 +257,7 @@ static kb_time read_time(const payload *p, tandem *t)
     }
     pass_groups(p, t, 0, ahead, true);
     if (p->tail_bytes) {
-        kb_time release =
-            p->burst ? p->load[channel_of(p, p->full)] * p->burst + p->tail_burst : 0;
+        kb_time release = p->burst ? p->load[channel_of(p, p->full)] * p->burst + p->tail_burst : 0;
         if (ahead)
             pass_tail(t, release);
         else
@@ -320,8 +321,8 @@ static void add_parts(kb_formula *out, const tandem *t, bool tail)
     }
 }
 
-int kb_closed_form(kb_machine *m, kb_txn_op op, kb_node requester, kb_node memory,
-                      uint64_t offset, uint64_t bytes, kb_formula *out, kb_err *err)
+int kb_closed_form(kb_machine *m, kb_txn_op op, kb_node requester, kb_node memory, uint64_t offset,
+                   uint64_t bytes, kb_formula *out, kb_err *err)
 {
     assert(bytes > 0);
     const kb_graph *g = m->graph;

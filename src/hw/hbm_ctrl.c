@@ -8,8 +8,7 @@ static const kb_param params[] = {
     {"pc_bw_gbs", KB_PARAM_REAL, "GB/s", "32", 1e-3, 1e5, NULL, "peak of one pseudo-channel"},
     {"burst_bytes", KB_PARAM_INT, "B", "256", 1, 65536, NULL,
      "access granularity, and interleaving of addresses over the channels"},
-    {"efficiency", KB_PARAM_REAL, NULL, "0.8", 1e-3, 1, NULL,
-     "part of the peak that bursts reach"},
+    {"efficiency", KB_PARAM_REAL, NULL, "0.8", 1e-3, 1, NULL, "part of the peak that bursts reach"},
     {"switch_penalty_ns", KB_PARAM_REAL, "ns", "0", 0, 1e6, NULL,
      "time a channel loses when it changes between reading and writing"},
     {0}};
@@ -21,9 +20,9 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
     kb_hbm_config *config = block;
     config->channels = (uint32_t)kb_spec_int(spec, "cube.hbm_ctrl.pseudo_channels");
     config->burst_bytes = (uint32_t)kb_spec_int(spec, "cube.hbm_ctrl.burst_bytes");
-    config->burst = kb_time_transfer(config->burst_bytes,
-                                     kb_spec_real(spec, "cube.hbm_ctrl.pc_bw_gbs") *
-                                         kb_spec_real(spec, "cube.hbm_ctrl.efficiency"));
+    config->burst =
+        kb_time_transfer(config->burst_bytes, kb_spec_real(spec, "cube.hbm_ctrl.pc_bw_gbs") *
+                                                  kb_spec_real(spec, "cube.hbm_ctrl.efficiency"));
     config->switch_penalty = kb_spec_time(spec, "cube.hbm_ctrl.switch_penalty_ns");
     return KB_OK;
 }

@@ -1,9 +1,9 @@
 /* The controller of one HBM slice (law T7).
  *
- * Flit i of a transaction goes to the pseudo-channel of its address, (address / burst) mod channels.
- * A channel is a FIFO of bursts of burst / (pc_bw x efficiency); a flit longer than a burst takes
- * several, one shorter takes a whole one. A change of direction costs switch_penalty. The bursts of a
- * read queue when its request arrives, those of a write as its flits arrive. */
+ * Flit i of a transaction goes to the pseudo-channel of its address, (address / burst) mod
+ * channels. A channel is a FIFO of bursts of burst / (pc_bw x efficiency); a flit longer than a
+ * burst takes several, one shorter takes a whole one. A change of direction costs switch_penalty.
+ * The bursts of a read queue when its request arrives, those of a write as its flits arrive. */
 #ifndef KB_HW_HBM_CTRL_H
 #define KB_HW_HBM_CTRL_H
 

@@ -1,5 +1,5 @@
-/* The processor of an IO chiplet: fans control messages out to the cubes, stamps the common start of
- * a launch (T8), and gathers the cubes' reports. */
+/* The processor of an IO chiplet: fans control messages out to the cubes, stamps the common start
+ * of a launch (T8), and gathers the cubes' reports. */
 #include <assert.h>
 
 #include "hw/classes.h"

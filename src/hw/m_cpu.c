@@ -1,4 +1,5 @@
-/* The processor of a cube: passes control messages to its PEs and reports when all are done (T8). */
+/* The processor of a cube: passes control messages to its PEs and reports when all are done (T8).
+ */
 #include <assert.h>
 
 #include "hw/classes.h"

@@ -52,10 +52,10 @@ const kb_section *kb_machine_sections(size_t *count)
     size_t n = 0;
     for (size_t i = 0; i < kb_topo_section_count; i++) sections[n++] = kb_topo_sections[i];
     for (int k = 0; k < KB_KIND_COUNT; k++)
-        sections[n++] =
-            (kb_section){kb_kind_section((kb_kind)k), all_classes[k]->help, all_classes[k]->params,
-                         false};
-    sections[n++] = (kb_section){"address", "physical and virtual addresses", address_params, false};
+        sections[n++] = (kb_section){kb_kind_section((kb_kind)k), all_classes[k]->help,
+                                     all_classes[k]->params, false};
+    sections[n++] =
+        (kb_section){"address", "physical and virtual addresses", address_params, false};
     assert(n <= SECTION_MAX);
     *count = n;
     return sections;
@@ -77,7 +77,7 @@ static int make_layout(kb_machine *m, kb_err *err)
     layout->unit_bytes[KB_UNIT_HBM] = hbm / layout->hbm_slices_per_cube & ~UINT64_C(4095);
     layout->unit_bytes[KB_UNIT_PE_TCM] = (uint64_t)kb_spec_int(spec, "pe.pe_tcm.size_mb") << 20;
     layout->unit_bytes[KB_UNIT_CUBE_SRAM] = (uint64_t)kb_spec_int(spec, "cube.sram.size_mb") << 20;
-    if (m->graph->sips > 1 << layout->sip_bits)
+    if (m->graph->sips > INT64_C(1) << layout->sip_bits)
         return kb_spec_reject(spec, "address.sip_bits", err,
                               "%d SIPs need more than %u bits of sip_id", m->graph->sips,
                               layout->sip_bits);
@@ -85,7 +85,8 @@ static int make_layout(kb_machine *m, kb_err *err)
         return kb_spec_reject(spec, "address.cube_dies", err,
                               "a SIP of %d cubes needs at least as many cube die_ids, not %u",
                               kb_graph_cubes(m->graph), layout->cube_dies);
-    if (kb_addr_layout_check(layout, err)) return kb_fail_at(err, "%s: address", kb_spec_path(spec));
+    if (kb_addr_layout_check(layout, err))
+        return kb_fail_at(err, "%s: address", kb_spec_path(spec));
     return KB_OK;
 }
 
@@ -280,8 +281,8 @@ int kb_machine_memory(const kb_machine *m, kb_paddr address, kb_node *node, uint
     if (at.unit == KB_UNIT_HBM)
         *node = kb_graph_slice(m->graph, (int)at.sip, (int)at.die, (int)at.index);
     else if (at.unit == KB_UNIT_CUBE_SRAM)
-        *node = kb_graph_node(m->graph,
-                              (kb_place){(int)at.sip, (int)at.die, m->graph->cube_plan.sram});
+        *node =
+            kb_graph_node(m->graph, (kb_place){(int)at.sip, (int)at.die, m->graph->cube_plan.sram});
     else
         return kb_fail(err, KB_EINVAL, "%s is not a memory that transactions reach",
                        kb_unit_name(at.unit));

@@ -1,8 +1,8 @@
 /* A machine: the graph with devices at its nodes and links on its edges.
  *
  * The machine owns the graph, all device and link state, and the simulation's transactions; it
- * borrows the specification and the event kernel. State of links and devices exists per die from the
- * first use on. */
+ * borrows the specification and the event kernel. State of links and devices exists per die from
+ * the first use on. */
 #ifndef KB_HW_MACHINE_H
 #define KB_HW_MACHINE_H
 
@@ -17,9 +17,9 @@ struct kb_pe;
 
 /* State of one die, all of it lazily created. */
 typedef struct kb_die_state {
-    kb_link *links;      /* by local edge */
-    kb_device **devices; /* by local node */
-    struct kb_pe **pes;  /* of a cube, by number */
+    kb_link *links;          /* by local edge */
+    kb_device **devices;     /* by local node */
+    struct kb_pe **pes;      /* of a cube, by number */
     kb_pagetable *pagetable; /* of a cube, shared by its PEs' MMUs */
 } kb_die_state;
 
@@ -33,9 +33,9 @@ typedef struct kb_machine {
     const kb_device_class *class[KB_KIND_COUNT];
     void *config[KB_KIND_COUNT];
     kb_die_state system, *dies; /* dies: by sip * graph->dies + die */
-    kb_path path; /* scratch for routes */
+    kb_path path;               /* scratch for routes */
 
-    kb_pool tiles;   /* of composites, under way */
+    kb_pool tiles;                           /* of composites, under way */
     struct kb_txn *txn_free[KB_TXN_CLASSES]; /* by power of two of the hops they have room for */
     struct kb_txn *txns_made;
     uint64_t txns_started, txns_completed;

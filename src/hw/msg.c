@@ -17,6 +17,5 @@ void kb_msg_send(kb_msg *msg)
 
 void kb_msg_report(kb_msg *msg, int target, int pe)
 {
-    kb_sim_after(msg->m->sim, kb_m_cpu_from_pe(msg->m, pe), kb_m_cpu_report, msg,
-                 (uint64_t)target);
+    kb_sim_after(msg->m->sim, kb_m_cpu_from_pe(msg->m, pe), kb_m_cpu_report, msg, (uint64_t)target);
 }

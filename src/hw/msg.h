@@ -1,9 +1,9 @@
 /* Control messages: from the host through io_cpu and m_cpu to PEs, and back (laws T5, T8).
  *
- * KernelLaunch, MmuMap and MmuUnmap are one mechanism: a message goes to a set of PEs of one SIP, is
- * delivered to each, each reports when it is done, and the reports are gathered by m_cpu and io_cpu
- * until the host gets one. A synchronised message (KernelLaunch) is delivered at the same picosecond
- * everywhere: io_cpu stamps the moment at which even the farthest PE can have it.
+ * KernelLaunch, MmuMap and MmuUnmap are one mechanism: a message goes to a set of PEs of one SIP,
+ * is delivered to each, each reports when it is done, and the reports are gathered by m_cpu and
+ * io_cpu until the host gets one. A synchronised message (KernelLaunch) is delivered at the same
+ * picosecond everywhere: io_cpu stamps the moment at which even the farthest PE can have it.
  *
  * io_cpu starts a synchronised message when the one before it has completed there, so launches of a
  * SIP run one after another, in the order in which the host sent them. */
@@ -26,7 +26,7 @@ typedef struct kb_msg {
     kb_msg_target *targets;
     uint32_t target_count;
     void (*deliver)(struct kb_msg *msg, int target, int pe); /* index into targets */
-    kb_event_fn done; /* done(sim, object, 0) at the host */
+    kb_event_fn done;                                        /* done(sim, object, 0) at the host */
     void *object;
     uint32_t remaining; /* cubes that have not reported */
     kb_time sent, at_io_cpu, target_start, reported, completed;

@@ -1,5 +1,5 @@
-/* The cube's shared SRAM: as fast as the link to its router; bytes are committed on arrival and read
- * data leaves as the link takes it. */
+/* The cube's shared SRAM: as fast as the link to its router; bytes are committed on arrival and
+ * read data leaves as the link takes it. */
 #include "hw/classes.h"
 
 static const kb_param params[] = {
@@ -23,8 +23,7 @@ static void receive(kb_sim *sim, void *object, uint64_t arg)
 
 static void request(kb_device *device, kb_txn *t)
 {
-    for (uint32_t flit = 0; flit < t->flits; flit++)
-        kb_txn_release(t, flit, device->m->sim->now);
+    for (uint32_t flit = 0; flit < t->flits; flit++) kb_txn_release(t, flit, device->m->sim->now);
 }
 
 const kb_device_class kb_sram_class = {.kind = KB_SRAM,

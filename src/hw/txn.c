@@ -79,8 +79,7 @@ static void start_write(kb_txn *t)
     kb_sim *sim = t->m->sim;
     kb_hop *hop = &t->hops[0];
     uint64_t rows = t->request.rows, full = t->flits_per_row - 1;
-    kb_time total =
-        rows * (full * hop->flit_occupancy + occupancy(t, hop, t->row_tail));
+    kb_time total = rows * (full * hop->flit_occupancy + occupancy(t, hop, t->row_tail));
     kb_time left = kb_link_claim(hop->link, sim->now, total, rows * t->request.row_bytes);
     hop->waited = left - total - sim->now;
     hop->first = sim->now;
@@ -145,7 +144,7 @@ static void fill_hops(kb_txn *t, const kb_path *path)
     for (uint32_t i = 0; i < t->hop_count; i++) {
         const kb_node_info *info = kb_graph_info(m->graph, path->nodes.data[i]);
         kb_hop *hop = &t->hops[i];
-        *hop = (kb_hop){.receive = m->class[info->kind]->transit,
+        *hop = (kb_hop){.receive = m->class[info->kind] -> transit,
                         .first = KB_TIME_NEVER,
                         .overhead = info->overhead,
                         .node = path->nodes.data[i]};

@@ -1,12 +1,12 @@
 /* A memory transaction on its way through the machine (laws T1 to T5, T9).
  *
- * Payload moves flit by flit, one event per flit and hop, along the route that was computed when the
- * transaction started. A write injects its flits at the requester and ends when the memory's
+ * Payload moves flit by flit, one event per flit and hop, along the route that was computed when
+ * the transaction started. A write injects its flits at the requester and ends when the memory's
  * acknowledgement, a command, is back. A read sends its request as a command; the memory releases
  * flits onto the reverse route, and the read ends with the last of them.
  *
- * Payload is `rows` runs of `row_bytes`, `stride` bytes apart, at `offset` of one memory. A run is cut
- * into flits on its own, so no flit carries bytes of two runs. */
+ * Payload is `rows` runs of `row_bytes`, `stride` bytes apart, at `offset` of one memory. A run is
+ * cut into flits on its own, so no flit carries bytes of two runs. */
 #ifndef KB_HW_TXN_H
 #define KB_HW_TXN_H
 
@@ -35,7 +35,8 @@ typedef struct kb_txn_request {
     kb_event_fn done;           /* done(sim, object, arg) when it completes */
     void *object;
     uint64_t arg;
-    /* Called with the finished transaction just before `done`, for traces and probes; may be null. */
+    /* Called with the finished transaction just before `done`, for traces and probes; may be null.
+     */
     void (*watch)(void *object, const struct kb_txn *txn);
 } kb_txn_request;
 
@@ -45,7 +46,7 @@ typedef struct kb_txn {
     uint64_t id;
     uint32_t flits, flits_per_row, row_tail; /* row_tail: bytes of the last flit of a row */
     uint32_t flit_bytes;
-    uint32_t arrived;    /* flits at the end of the route */
+    uint32_t arrived; /* flits at the end of the route */
     kb_time started, ended;
     kb_time inject_left; /* when the flit last injected has left the first node */
     kb_time committed;   /* write: end of the last burst so far */
@@ -57,8 +58,8 @@ typedef struct kb_txn {
     kb_hop hops[];
 } kb_txn;
 
-/* Start a transaction now. The route must exist (KB_EINVAL otherwise) and rows and row_bytes be > 0;
- * payload is limited to 2^32 - 1 flits. */
+/* Start a transaction now. The route must exist (KB_EINVAL otherwise) and rows and row_bytes be >
+ * 0; payload is limited to 2^32 - 1 flits. */
 int kb_txn_start(kb_machine *m, const kb_txn_request *request, kb_err *err);
 
 /* ---- for devices ---- */

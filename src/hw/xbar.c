@@ -23,8 +23,8 @@ const kb_device_class kb_xbar_class = {.kind = KB_XBAR,
                                        .params = xbar_params,
                                        .transit = kb_txn_forward};
 
-const kb_device_class kb_bridge_class = {
-    .kind = KB_BRIDGE,
-    .help = "bridges (left and right) between the two crossbars",
-    .params = bridge_params,
-    .transit = kb_txn_forward};
+const kb_device_class kb_bridge_class = {.kind = KB_BRIDGE,
+                                         .help =
+                                             "bridges (left and right) between the two crossbars",
+                                         .params = bridge_params,
+                                         .transit = kb_txn_forward};

@@ -163,8 +163,8 @@ static void build_io(kb_graph *g, int io)
         at_wire.b = (uint16_t)(p % plan->connections);
         kb_die_add_node(g, die, at_wire);
     }
-    for (uint16_t n = plan->pcie_ep; n < die->nodes.count; n++)
-        kb_die_join(g, die, plan->io_noc, n, gbs);
+    for (size_t n = plan->pcie_ep; n < die->nodes.count; n++)
+        kb_die_join(g, die, plan->io_noc, (uint16_t)n, gbs);
     kb_die_add_edge(g, die, plan->pcie_ep, KB_TO_HOST,
                     kb_spec_real(spec, "system.host_link.length_mm"),
                     kb_spec_real(spec, "system.host_link.bw_gbs"));

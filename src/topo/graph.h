@@ -1,9 +1,9 @@
 /* The machine as a graph: nodes, directed edges, and where they are.
  *
- * All cubes of a machine are alike, so are its IO chiplets on one side: the graph keeps one template
- * per die type and computes everything else, so that a system of a thousand SIPs costs no more to
- * build than one. A node is a number: system nodes first (host, switch), then SIP by SIP, each with
- * its cubes (row by row) and its IO chiplets. Edges are numbered the same way.
+ * All cubes of a machine are alike, so are its IO chiplets on one side: the graph keeps one
+ * template per die type and computes everything else, so that a system of a thousand SIPs costs no
+ * more to build than one. A node is a number: system nodes first (host, switch), then SIP by SIP,
+ * each with its cubes (row by row) and its IO chiplets. Edges are numbered the same way.
  *
  * Every edge is one direction of a full-duplex link; the two directions share nothing. */
 #ifndef KB_TOPO_GRAPH_H

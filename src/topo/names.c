@@ -78,7 +78,8 @@ kb_node kb_node_parse(const kb_graph *graph, const char *name)
     if (!cube && strcmp(die, "io")) return KB_NO_NODE;
     if (sip < 0 || sip >= graph->sips || index < 0 || index >= (cube ? cubes : graph->ios))
         return KB_NO_NODE;
-    kb_node node = find_in_die(graph, (kb_place){sip, cube ? index : cubes + index, 0}, name + used);
+    kb_node node =
+        find_in_die(graph, (kb_place){sip, cube ? index : cubes + index, 0}, name + used);
     char only[KB_NAME_MAX]; /* no other spelling of the numbers: "sip 0", "sip+0", "sip00" */
     if (node != KB_NO_NODE && strcmp(kb_node_name(graph, node, only), name)) return KB_NO_NODE;
     return node;

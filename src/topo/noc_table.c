@@ -1,6 +1,6 @@
-/* Next hops between the routers of a cube, for every pair of the template: XY where nothing is in
- * the way, else the shortest way around. Every entry lies on a shortest path, so following entries
- * always comes nearer and ends. */
+/* Next hops between the routers of a cube, for every pair of the template: always along a shortest
+ * way, so following entries comes nearer and ends, and along the row wherever that is one. Where
+ * nothing is in the way this is XY; a hole is gone round. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,27 +23,9 @@ static void find_neighbours(kb_cube_plan *plan)
         }
 }
 
-static int cell_towards(const kb_cube_plan *plan, int cell, int side)
+static int cell_towards(const kb_cube_plan *plan, int cell, enum kb_side side)
 {
     return cell + step_row[side] * plan->cols + step_col[side];
-}
-
-/* Side on which XY leaves `cell` for `to`. */
-static enum kb_side xy_side(const kb_cube_plan *plan, int cell, int to)
-{
-    int dc = to % plan->cols - cell % plan->cols, dr = to / plan->cols - cell / plan->cols;
-    if (dc) return dc > 0 ? KB_EAST : KB_WEST;
-    return dr > 0 ? KB_SOUTH : KB_NORTH;
-}
-
-static bool xy_is_clear(const kb_cube_plan *plan, int cell, int to)
-{
-    while (cell != to) {
-        enum kb_side side = xy_side(plan, cell, to);
-        if (plan->neighbour[cell][side] == KB_NO_LOCAL) return false;
-        cell = cell_towards(plan, cell, side);
-    }
-    return true;
 }
 
 /* Hops from every cell to `to`; -1 where there is no way. */
@@ -57,7 +39,7 @@ static void distances(const kb_cube_plan *plan, int to, int *distance, int *queu
         int cell = queue[head++];
         for (int side = 0; side < 4; side++) {
             if (plan->neighbour[cell][side] == KB_NO_LOCAL) continue;
-            int next = cell_towards(plan, cell, side);
+            int next = cell_towards(plan, cell, (enum kb_side)side);
             if (distance[next] >= 0) continue;
             distance[next] = distance[cell] + 1;
             queue[tail++] = next;
@@ -97,9 +79,7 @@ int kb_noc_table(kb_graph *graph, kb_err *err)
                                       "without these routers r%dc%d cannot reach r%dc%d",
                                       cell / plan->cols, cell % plan->cols, to / plan->cols,
                                       to % plan->cols);
-            bool clear = xy_is_clear(plan, cell, to);
-            plan->next[cell * cells + to] =
-                (uint8_t)(clear ? xy_side(plan, cell, to) : shortest_side(plan, cell, distance));
+            plan->next[cell * cells + to] = (uint8_t)shortest_side(plan, cell, distance);
         }
     }
     return KB_OK;

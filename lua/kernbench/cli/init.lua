@@ -44,6 +44,7 @@ end
 ---@param argv string[]
 ---@return integer exit_code
 function M.main(argv)
+  warn("@on") -- errors in finalizers are shown
   local first = argv[1]
   if first == nil then
     io.stderr:write(usage(), "\n")

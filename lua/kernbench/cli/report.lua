@@ -44,9 +44,16 @@ local function columns(rows)
 end
 M.columns = columns
 
+local MOST_LAUNCHES = 24
+
+-- The first launches, a row each; how many there are beyond.
 local function launch_rows(facts)
   local rows = { { "launch", "sip", "PEs", "start", "end", "time" } }
-  for _, l in ipairs(facts.launches) do
+  for i, l in ipairs(facts.launches) do
+    if i > MOST_LAUNCHES then
+      rows[#rows + 1] = { ("... and %d more"):format(#facts.launches - MOST_LAUNCHES) }
+      break
+    end
     rows[#rows + 1] = { l.name, tostring(l.sip), tostring(l.pes), ns(l.start_ns), ns(l.end_ns),
       ns(l.end_ns - l.start_ns) }
   end

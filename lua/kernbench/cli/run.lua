@@ -9,8 +9,20 @@ local M = {}
 
 -- Common flags: true when a value follows.
 local FLAGS = { bench = true, topology = true, device = true, set = true, seed = true, ["max-time"] = true,
-  ["max-events"] = true, ["no-data"] = false, ["verify-data"] = false, json = false, quiet = false,
+  ["max-events"] = true, ["no-data"] = false, ["verify-data"] = false, json = false, quiet = false, progress = false,
   help = false }
+
+-- Converts the value of an option: `accept` returns what it stands for, or nil.
+local function number(option, expected, accept)
+  return function(text)
+    local value = tonumber(text)
+    value = value and accept(value)
+    if value == nil then
+      return nil, ("%s: expected %s, got '%s'"):format(option, expected, text)
+    end
+    return value
+  end
+end
 
 local function make_parser()
   local parser = common.parser("kernbench run", "Run a bench and print a summary.")
@@ -22,11 +34,15 @@ local function make_parser()
   parser:option("--device", "SIP for new tensors: sip:N, sipN, or all (SIP 0 first)."):default("all")
   parser:flag("--no-data", "Timing only: no numbers, no memory for tensor contents.")
   parser:flag("--verify-data", "Fail unless the bench reads results back.")
-  parser:option("--seed", "Seed of torch.rand and math.random."):default("0"):convert(math.tointeger)
-  parser:option("--max-time", "End with exit code 4 when simulated time passes this many ns."):convert(tonumber)
-  parser:option("--max-events", "End with exit code 4 after this many events."):convert(math.tointeger)
+  parser:option("--seed", "Seed of torch.rand and math.random."):default("0")
+    :convert(number("--seed", "an integer", math.tointeger))
+  parser:option("--max-time", "End with exit code 4 when simulated time passes this many ns.")
+    :convert(number("--max-time", "a number of ns above 0", function(n) return n > 0 and n or nil end))
+  parser:option("--max-events", "End with exit code 4 after this many events.")
+    :convert(number("--max-events", "an integer above 0", function(n) return n > 0 and math.tointeger(n) or nil end))
   parser:flag("--json", "Print one JSON object instead of the summary; the bench's prints go to stderr.")
-  parser:flag("-q --quiet", "No summary.")
+  parser:flag("--progress", "Show progress even when standard error is not a terminal.")
+  parser:flag("-q --quiet", "No summary, no progress.")
   return parser
 end
 
@@ -124,6 +140,9 @@ local function body(chunk, path, argv, state)
       state.code = code
       return
     end
+    if bench.data == false then
+      runtime.engine:without_data()
+    end
     state.result = bench.run(args)
   end
 end
@@ -165,7 +184,7 @@ local function judge(outcome, state, stats, options)
     return 1, "the audit failed:\n  " .. table.concat(stats.audit.violations, "\n  ")
   end
   for _, launch in ipairs(runtime.engine:launches()) do
-    if launch.failed then
+    if launch.failed and not launch.reported then
       return 1, ("kernel '%s' failed and nobody waited for it:\n%s"):format(launch.name, launch.errors)
     end
   end
@@ -190,7 +209,8 @@ local function run_file(path, options, theirs)
     end
   end
   local began = core.clock()
-  local outcome = engine:run(body(chunk, path, theirs, state), options.max_time, options.max_events)
+  local outcome = engine:run(body(chunk, path, theirs, state), options.max_time, options.max_events,
+    options.progress or (core.is_terminal() and not options.quiet))
   local wall = core.clock() - began
   print = print_before -- luacheck: ignore
   local stats = engine:stats()
@@ -201,7 +221,7 @@ local function run_file(path, options, theirs)
   if exit ~= 2 then
     local facts = { bench = state.bench and state.bench.name or path, topology = common.topology(options.topology),
       seed = options.seed, wall_s = wall, ok = exit == 0, stats = stats, launches = engine:launches(),
-      machine = runtime.machine, result = state.result, data = not options.no_data }
+      machine = runtime.machine, result = state.result, data = engine:has_data() }
     if options.json then
       print(report.json(facts))
     elseif not options.quiet then
@@ -221,6 +241,9 @@ function M.main(argv)
   local options, code = common.parse(parser, ours)
   if not options then
     return code
+  end
+  if options.no_data and options.verify_data then
+    return common.fail(2, "--no-data and --verify-data contradict each other")
   end
   local name = options.bench or options.file
   if help and not name then

@@ -1,9 +1,9 @@
 /* A processing element: HBM <-> pe_dma <-> TCM <-> pe_fetch_store <-> registers <-> engines.
  *
- * The kernel (whatever runs on pe_cpu) issues commands one at a time; each costs pe_cpu its issue time
- * and then pe_scheduler a dispatch. DMA commands go to a channel of pe_dma, products of matrices are
- * cut into tiles (tile.h). Every stage is a FIFO. A PE runs one kernel at a time; starts that come
- * while it is busy queue. State is created on first use. */
+ * The kernel (whatever runs on pe_cpu) issues commands one at a time; each costs pe_cpu its issue
+ * time and then pe_scheduler a dispatch. DMA commands go to a channel of pe_dma, products of
+ * matrices are cut into tiles (tile.h). Every stage is a FIFO. A PE runs one kernel at a time;
+ * starts that come while it is busy queue. State is created on first use. */
 #ifndef KB_HW_PE_PE_H
 #define KB_HW_PE_PE_H
 
@@ -36,10 +36,10 @@ typedef struct kb_pe {
     struct kb_tile_token *fed, *last_fed; /* tiles that have not been fetched, in order */
     uint32_t staged_tiles;                /* fed, and still in the scheduler's part of TCM */
     uint64_t staged_bytes;
-    kb_server dma[2];                     /* read and write channel */
-    struct kb_dma_command *moving;        /* commands in or before a channel */
-    kb_link fetch, store, gemm, math;     /* engines: FIFOs with known service times */
-    kb_alloc tcm;                         /* user data; the scheduler's part lies above it */
+    kb_server dma[2];                 /* read and write channel */
+    struct kb_dma_command *moving;    /* commands in or before a channel */
+    kb_link fetch, store, gemm, math; /* engines: FIFOs with known service times */
+    kb_alloc tcm;                     /* user data; the scheduler's part lies above it */
     uint64_t dma_bytes[2], commands, macs;
     char name[40]; /* "sip0.cube2.pe5" */
 } kb_pe;
@@ -66,8 +66,8 @@ typedef struct kb_va_region {
     uint64_t row_bytes, stride;
 } kb_va_region;
 
-/* Translate a region for a PE, appending its contiguous physical pieces in order. KB_EFAULT names the PE
- * and the first address that is not mapped. Time for this is charged by kb_pe_dma. */
+/* Translate a region for a PE, appending its contiguous physical pieces in order. KB_EFAULT names
+ * the PE and the first address that is not mapped. Time for this is charged by kb_pe_dma. */
 int kb_pe_translate(kb_pe *pe, const kb_va_region *region, kb_pieces *pieces, kb_err *err);
 
 /* Move the pieces, one transaction after another, through the read or write channel; then call

@@ -5,10 +5,9 @@
 #include "hw/pe/pe.h"
 #include "hw/pe/pe_scheduler.h"
 
-static const kb_param params[] = {
-    {"overhead_ns", KB_PARAM_REAL, "ns", "2", 0, 1e6, NULL,
-     "time to accept a message, and to issue a command"},
-    {0}};
+static const kb_param params[] = {{"overhead_ns", KB_PARAM_REAL, "ns", "2", 0, 1e6, NULL,
+                                   "time to accept a message, and to issue a command"},
+                                  {0}};
 
 typedef struct cpu_config {
     kb_time issue;

@@ -115,10 +115,10 @@ void kb_pe_dma(kb_pe *pe, int direction, kb_pieces *pieces, kb_event_fn done, vo
         queue(pe->m->sim, c, 0);
 }
 
-const kb_device_class kb_pe_dma_class = {
-    .kind = KB_PE_DMA,
-    .help = "the PE's DMA engine: one read and one write channel",
-    .params = params,
-    .config_size = sizeof(kb_dma_config),
-    .configure = configure,
-    .transit = kb_txn_forward};
+const kb_device_class kb_pe_dma_class = {.kind = KB_PE_DMA,
+                                         .help =
+                                             "the PE's DMA engine: one read and one write channel",
+                                         .params = params,
+                                         .config_size = sizeof(kb_dma_config),
+                                         .configure = configure,
+                                         .transit = kb_txn_forward};

@@ -1,5 +1,5 @@
-/* pe_dma: a read and a write channel, each with `outstanding` transactions at a time. A command holds
- * its channel from the grant to the completion of its transaction, not from its issue. */
+/* pe_dma: a read and a write channel, each with `outstanding` transactions at a time. A command
+ * holds its channel from the grant to the completion of its transaction, not from its issue. */
 #ifndef KB_HW_PE_PE_DMA_H
 #define KB_HW_PE_PE_DMA_H
 

@@ -1,5 +1,5 @@
-/* pe_fetch_store: moves tiles between TCM and the register file at the rate of the TCM ports. Fetches
- * use the read port, stores the write port; the two do not disturb each other. */
+/* pe_fetch_store: moves tiles between TCM and the register file at the rate of the TCM ports.
+ * Fetches use the read port, stores the write port; the two do not disturb each other. */
 #include "hw/classes.h"
 #include "hw/pe/pe_tcm.h"
 

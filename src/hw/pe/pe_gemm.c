@@ -1,6 +1,6 @@
 /* pe_gemm: an array of rows x cols multiply-accumulators, `depth` of them deep for 16-bit operands.
- * cycles = ceil(m / rows) x ceil(n / cols) x ceil(k / depth), plus the pipeline once per accumulation;
- * 8-bit operands go at double the rate, 32-bit at half, 64-bit at a quarter. */
+ * cycles = ceil(m / rows) x ceil(n / cols) x ceil(k / depth), plus the pipeline once per
+ * accumulation; 8-bit operands go at double the rate, 32-bit at half, 64-bit at a quarter. */
 #include "hw/classes.h"
 #include "hw/pe/pe.h"
 
@@ -11,8 +11,7 @@ static const kb_param params[] = {
     {"cols", KB_PARAM_INT, NULL, "32", 1, 4096, NULL, "columns of the array"},
     {"depth", KB_PARAM_INT, NULL, "8", 4, 4096, NULL,
      "products summed per cycle and array element, for 16-bit operands"},
-    {"pipeline_cycles", KB_PARAM_INT, "cycle", "16", 0, 1e6, NULL,
-     "paid once per accumulation"},
+    {"pipeline_cycles", KB_PARAM_INT, "cycle", "16", 0, 1e6, NULL, "paid once per accumulation"},
     {"tile_m", KB_PARAM_INT, NULL, "32", 1, 4096, NULL, "rows of a tile of A and of the result"},
     {"tile_k", KB_PARAM_INT, NULL, "64", 1, 65536, NULL, "columns of a tile of A, rows of B"},
     {"tile_n", KB_PARAM_INT, NULL, "32", 1, 4096, NULL, "columns of a tile of B and of the result"},

@@ -1,5 +1,6 @@
-/* pe_math: a vector unit. cycles = ceil(elements / lanes) x passes, plus log2(lanes) for the tree that
- * ends a reduction; `lanes` is for 16-bit elements, wider ones have fewer, 8-bit ones no more. */
+/* pe_math: a vector unit. cycles = ceil(elements / lanes) x passes, plus log2(lanes) for the tree
+ * that ends a reduction; `lanes` is for 16-bit elements, wider ones have fewer, 8-bit ones no more.
+ */
 #include "hw/classes.h"
 #include "hw/pe/pe.h"
 

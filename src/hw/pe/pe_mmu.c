@@ -15,7 +15,8 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
     config->translation = kb_spec_time(spec, "pe.pe_mmu.overhead_ns");
     config->page_bytes = (uint64_t)kb_spec_int(spec, "pe.pe_mmu.page_bytes");
     if (config->page_bytes & (config->page_bytes - 1))
-        return kb_spec_reject(spec, "pe.pe_mmu.page_bytes", err, "expected a power of two, got %llu",
+        return kb_spec_reject(spec, "pe.pe_mmu.page_bytes", err,
+                              "expected a power of two, got %llu",
                               (unsigned long long)config->page_bytes);
     return KB_OK;
 }
@@ -23,8 +24,7 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
 static int translate(kb_pe *pe, kb_vaddr va, kb_paddr *pa, uint64_t *contiguous, kb_err *err)
 {
     kb_pagetable *table = kb_machine_pagetable(pe->m, pe->sip, pe->cube);
-    int status =
-        kb_pagetable_translate(table, (uint32_t)pe->number, va, pa, contiguous, NULL);
+    int status = kb_pagetable_translate(table, (uint32_t)pe->number, va, pa, contiguous, NULL);
     if (!status) return KB_OK;
     return kb_fail(err, KB_EFAULT, "%s: address 0x%llx is not mapped", pe->name,
                    (unsigned long long)va.bits);
@@ -48,8 +48,7 @@ static int translate_row(kb_pe *pe, kb_vaddr va, uint64_t bytes, kb_pieces *piec
 int kb_pe_translate(kb_pe *pe, const kb_va_region *region, kb_pieces *pieces, kb_err *err)
 {
     bool dense = region->rows == 1 || region->stride == region->row_bytes;
-    if (dense)
-        return translate_row(pe, region->va, region->rows * region->row_bytes, pieces, err);
+    if (dense) return translate_row(pe, region->va, region->rows * region->row_bytes, pieces, err);
     for (uint32_t row = 0; row < region->rows;) {
         kb_vaddr va = kb_vaddr_plus(region->va, row * region->stride);
         kb_paddr pa;

@@ -1,6 +1,6 @@
 /* pe_scheduler: the only dispatcher of a PE. Commands are dispatched one after another; products of
- * matrices (composites) are cut into tiles, which are fed strictly in order, as many at a time as the
- * tile queue and the scheduler's part of TCM have room for. */
+ * matrices (composites) are cut into tiles, which are fed strictly in order, as many at a time as
+ * the tile queue and the scheduler's part of TCM have room for. */
 #ifndef KB_HW_PE_PE_SCHEDULER_H
 #define KB_HW_PE_PE_SCHEDULER_H
 

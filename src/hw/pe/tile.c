@@ -38,11 +38,11 @@ static bool is_last_k(const token *t)
 }
 
 static kb_va_region tile_region(const kb_operand *o, uint32_t row, uint32_t col, uint32_t rows,
-                             uint32_t cols)
+                                uint32_t cols)
 {
     uint64_t at = row * o->stride + (uint64_t)col * o->element_bytes;
     return (kb_va_region){kb_vaddr_plus(o->va, at), rows, (uint64_t)cols * o->element_bytes,
-                       o->stride};
+                          o->stride};
 }
 
 static void feed(kb_pe *pe);
@@ -162,11 +162,8 @@ static bool has_room(const kb_pe *pe, const kb_composite *c)
 static token *next_tile(kb_composite *c)
 {
     token *t = kb_pool_take(&c->pe->m->tiles);
-    *t = (token){.c = c,
-                 .m0 = c->fed_m,
-                 .n0 = c->fed_n,
-                 .k0 = c->fed_k,
-                 .staged_bytes = c->tile_bytes};
+    *t = (token){
+        .c = c, .m0 = c->fed_m, .n0 = c->fed_n, .k0 = c->fed_k, .staged_bytes = c->tile_bytes};
     t->size.m = least(c->tile.m, c->M - t->m0);
     t->size.n = least(c->tile.n, c->N - t->n0);
     t->size.k = least(c->tile.k, c->K - t->k0);

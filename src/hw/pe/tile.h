@@ -1,13 +1,14 @@
 /* Products of matrices, tile by tile.
  *
- * A composite out[M x N] = A[M x K] B[K x N] is cut into ceil(M/m) x ceil(K/k) x ceil(N/n) tiles in the
- * order m, n, k. Each tile is a token that routes itself: DMA_IN (operands that stream from memory) ->
- * FETCH -> GEMM -> after the last k: STORE -> DMA_WB (when the result goes to memory). Every stage is a
- * FIFO of the PE, so tiles overlap and a long composite runs at the pace of its slowest stage; tiles are
- * fetched in the order in which they were fed. The accumulator stays in the register file over k.
+ * A composite out[M x N] = A[M x K] B[K x N] is cut into ceil(M/m) x ceil(K/k) x ceil(N/n) tiles in
+ * the order m, n, k. Each tile is a token that routes itself: DMA_IN (operands that stream from
+ * memory) -> FETCH -> GEMM -> after the last k: STORE -> DMA_WB (when the result goes to memory).
+ * Every stage is a FIFO of the PE, so tiles overlap and a long composite runs at the pace of its
+ * slowest stage; tiles are fetched in the order in which they were fed. The accumulator stays in
+ * the register file over k.
  *
- * Operands in TCM are pinned: their tiles skip DMA_IN. A dot whose operands and result are all in TCM
- * is the same machinery without DMA. */
+ * Operands in TCM are pinned: their tiles skip DMA_IN. A dot whose operands and result are all in
+ * TCM is the same machinery without DMA. */
 #ifndef KB_HW_PE_TILE_H
 #define KB_HW_PE_TILE_H
 

@@ -1,0 +1,118 @@
+---@meta
+-- What C provides, for editors that understand LuaLS annotations. Never loaded.
+error("kernbench.meta is for editors; require kernbench.torch, kernbench.tl or kernbench.np")
+
+---A block of memory that a kernel sees: a tensor argument, or made from one by arithmetic or tl.ref.
+---@class Pointer
+---@field dtype kernbench.Dtype
+---@field shape integer[]         what this PE holds
+---@field strides integer[]       in elements
+---@field global_shape integer[]  of the whole tensor
+---@field offset integer[]        where this PE's part begins, per dimension, from 0
+---@field name string             of the tensor
+---@operator add(integer): Pointer   moves by elements
+---@operator sub(integer): Pointer
+
+---An immutable value in the PE's TCM.
+---@class Tile
+---@field shape integer[]
+---@field dtype kernbench.Dtype
+
+---An operation under way; for tl.wait.
+---@class Handle
+
+---@class kernbench.core
+---@field version string
+local core = {}
+
+---Open a simulation. Returns nil and a message if the topology cannot be read or understood.
+---@param options {topology: string, sets?: string[], data?: boolean}
+---@return kernbench.Engine? engine
+---@return string? message
+function core.open(options) end
+
+---Folder that holds lua/, benches/, kernels/ and topology.yaml.
+---@return string
+function core.home() end
+
+---Wall time in seconds of a clock that only runs forward.
+---@return number
+function core.clock() end
+
+---Whether standard error is a terminal.
+---@return boolean
+function core.is_terminal() end
+
+---@return string[] names of all probe cases, in order
+function core.probe_cases() end
+
+---Run probes, each on a fresh machine.
+---@param topology string
+---@param sets string[]
+---@param runs (string|integer)[] case, bytes, case, bytes, ...
+---@return {cases: table[], invariants: table[]}? result
+---@return string? message
+function core.probe(topology, sets, runs) end
+
+---@class kernbench.Engine
+local Engine = {}
+
+---Run a function as the bench until it and everything it started have ended.
+---@param bench fun()
+---@param max_ns number?
+---@param max_events integer?
+---@param progress boolean?  on standard error
+---@return {status: "ok"|"error"|"deadlock"|"limit", error?: string, waiting?: table[]}
+function Engine:run(bench, max_ns, max_events, progress) end
+
+---Let simulated time pass. Waits.
+---@param ns number
+function Engine:sleep(ns) end
+
+---@return number simulated time in ns
+function Engine:now_ns() end
+
+---@return boolean whether numbers are computed
+function Engine:has_data() end
+
+---@return {sips: integer, cubes: integer, pes: integer, slices: integer, mesh_w: integer, mesh_h: integer}
+function Engine:machine() end
+
+---@return table totals of the run: sim_ns, events, bytes, engines, audit, ...
+function Engine:stats() end
+
+---@return table[] name, sip, pes, sent_ns, start_ns, end_ns, completed_ns, failed, errors
+function Engine:launches() end
+
+---@return kernbench.DeviceTensor
+function Engine:tensor(description) end
+
+---@return kernbench.DeviceLaunch
+function Engine:launch(description) end
+
+function Engine:settle() end
+function Engine:close() end
+
+---@class kernbench.DeviceTensor
+local DeviceTensor = {}
+
+---Write every shard from the host. Waits.
+---@param array kernbench.array? contents; without it the bytes move and the contents stay
+function DeviceTensor:write(array) end
+
+---Read one copy of every piece. Waits.
+---@return kernbench.array
+function DeviceTensor:read() end
+
+function DeviceTensor:free() end
+function DeviceTensor:is_freed() end
+function DeviceTensor:get_name() end
+
+---@class kernbench.DeviceLaunch
+local DeviceLaunch = {}
+
+---Wait until the host knows of the completion; raises if an instance failed.
+function DeviceLaunch:wait() end
+
+---@return boolean
+function DeviceLaunch:done() end
