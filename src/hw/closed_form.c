@@ -62,25 +62,26 @@ static void pass_tail(tandem *t, kb_time release)
     arrive(t);
 }
 
-/* `count` full flits, behind others, of which the last `recent` are released not before `release`.
- * By max-plus algebra the last of n flits that may start at stage u at time x leaves stage k at x +
- * (sum of o_u..o_k) + (n - 1) x (greatest of o_u..o_k), if nothing else holds it up. Two `recent`
- * bounds may be given: the earliest and the latest release decide. */
+/* Of a block of flits the last `flits` are released not before `release`. */
 typedef struct bound {
     kb_time release;
-    uint64_t flits; /* released then or later, to the end of the block */
+    uint64_t flits;
 } bound;
 
+/* By max-plus algebra the last of n flits, of which the first may start at stage `from` at time
+ * `at`, leaves stage k at `at` + (sum of o_from..o_k) + (n - 1) x (greatest of o_from..o_k) if
+ * nothing else holds it up; the greatest of all such bounds is when it does. */
 static void raise_from(tandem *t, size_t from, kb_time at, uint64_t flits)
 {
-    kb_time sum = at, slowest = 0;
+    kb_time sum = at, most = 0;
     for (size_t k = from; k < t->count; k++) {
         sum += t->stages[k].occupancy;
-        slowest = later(slowest, t->stages[k].occupancy);
-        t->fresh[k] = later(t->fresh[k], sum + (flits - 1) * slowest);
+        most = later(most, t->stages[k].occupancy);
+        t->fresh[k] = later(t->fresh[k], sum + (flits - 1) * most);
     }
 }
 
+/* `count` full flits, behind others. */
 static void pass_block(tandem *t, uint64_t count, const bound *bounds, size_t bound_count)
 {
     if (!count) return;
@@ -110,10 +111,9 @@ typedef struct payload {
     uint64_t offset, full;           /* full flits */
     uint32_t flit_bytes, tail_bytes; /* tail: of the last flit if it is shorter, else 0 */
     uint32_t channels, burst_bytes;
-    kb_time burst,
-        tail_burst;  /* time in a channel of a full flit and of the tail; 0: no channels */
-    uint64_t period; /* flits after which channels recur */
-    uint64_t *load;  /* full flits by channel */
+    kb_time burst, tail_burst; /* of a full flit and the tail in a channel; 0: no channels */
+    uint64_t period;           /* flits after which channels recur */
+    uint64_t *load;            /* full flits by channel */
 } payload;
 
 static uint64_t gcd(uint64_t a, uint64_t b)
@@ -133,6 +133,7 @@ static uint32_t channel_of(const payload *p, uint64_t flit)
 
 static void count_loads(payload *p)
 {
+    assert(p->period > 0);
     uint64_t turns = p->full / p->period;
     p->load = kb_xcalloc(p->channels, sizeof *p->load);
     for (uint64_t i = 0; i < p->period && i < p->full; i++)

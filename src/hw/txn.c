@@ -78,6 +78,7 @@ static void start_write(kb_txn *t)
 {
     kb_sim *sim = t->m->sim;
     kb_hop *hop = &t->hops[0];
+    assert(hop->link);
     uint64_t rows = t->request.rows, full = t->flits_per_row - 1;
     kb_time total = rows * (full * hop->flit_occupancy + occupancy(t, hop, t->row_tail));
     kb_time left = kb_link_claim(hop->link, sim->now, total, rows * t->request.row_bytes);
@@ -179,6 +180,7 @@ static void start(kb_txn *t)
 {
     kb_machine *m = t->m;
     const kb_node_info *memory = kb_graph_info(m->graph, t->request.memory);
+    assert(m->path.nodes.count > 1); /* nobody asks himself */
     t->memory = kb_machine_device(m, t->request.memory);
     t->id = m->txns_started++;
     m->flits_injected += t->flits;

@@ -1,7 +1,7 @@
 /* Next hops between the routers of a cube, for every pair of the template: always along a shortest
  * way, so following entries comes nearer and ends, and along the row wherever that is one. Where
  * nothing is in the way this is XY; a hole is gone round. */
-#include <math.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +40,7 @@ static void distances(const kb_cube_plan *plan, int to, int *distance, int *queu
         for (int side = 0; side < 4; side++) {
             if (plan->neighbour[cell][side] == KB_NO_LOCAL) continue;
             int next = cell_towards(plan, cell, (enum kb_side)side);
+            assert(next >= 0 && next < cells);
             if (distance[next] >= 0) continue;
             distance[next] = distance[cell] + 1;
             queue[tail++] = next;
@@ -66,9 +67,10 @@ int kb_noc_table(kb_graph *graph, kb_err *err)
 {
     kb_cube_plan *plan = &graph->cube_plan;
     int cells = plan->rows * plan->cols;
+    assert(cells > 0 && cells <= KB_MESH_MAX * KB_MESH_MAX);
     find_neighbours(plan);
     plan->next = kb_xcalloc((size_t)(cells * cells), 1);
-    int distance[KB_MESH_MAX * KB_MESH_MAX], queue[KB_MESH_MAX * KB_MESH_MAX];
+    int distance[KB_MESH_MAX * KB_MESH_MAX] = {0}, queue[KB_MESH_MAX * KB_MESH_MAX];
     for (int to = 0; to < cells; to++) {
         if (!exists(plan, to)) continue;
         distances(plan, to, distance, queue);

@@ -25,9 +25,8 @@ typedef struct kb_operand {
 typedef struct kb_composite {
     kb_pe *pe;
     uint32_t M, K, N;
-    kb_operand a, b, out;
     uint32_t acc_bytes; /* per element, of an accumulator that is fetched first; 0: none */
-
+    kb_operand a, b, out;
     kb_event_fn done; /* done(sim, object, arg) when the last result tile is in its place */
     void *object;
     uint64_t arg;
