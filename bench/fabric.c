@@ -17,8 +17,8 @@ static void counted(kb_sim *sim, void *object, uint64_t arg)
 /* Topology: every default. */
 static kb_spec *default_spec(void)
 {
-    size_t count;
-    const kb_section *sections = kb_machine_sections(&count);
+    kb_section sections[KB_SECTION_MAX];
+    size_t count = kb_machine_sections(sections);
     kb_spec_source source = {KB_SOURCE_DIR "/topology.yaml", NULL, 0, sections, count};
     kb_spec *spec;
     kb_err err = {0};

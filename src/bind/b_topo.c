@@ -53,8 +53,8 @@ static void push_param(lua_State *L, const kb_param *param)
 /* topo.sections(): every section of topology.yaml with its parameters, in order. */
 static int sections(lua_State *L)
 {
-    size_t count;
-    const kb_section *all = kb_machine_sections(&count);
+    kb_section all[KB_SECTION_MAX];
+    size_t count = kb_machine_sections(all);
     lua_createtable(L, (int)count, 0);
     for (size_t i = 0; i < count; i++) {
         lua_createtable(L, 0, 4);
@@ -78,8 +78,8 @@ static int reference(lua_State *L)
 {
     static const char *const forms[] = {"markdown", "yaml", NULL};
     int form = luaL_checkoption(L, 1, "markdown", forms);
-    size_t count, size = 0;
-    const kb_section *all = kb_machine_sections(&count);
+    kb_section all[KB_SECTION_MAX];
+    size_t count = kb_machine_sections(all), size = 0;
     char *text = NULL;
     FILE *out = open_memstream(&text, &size);
     if (!out) return luaL_error(L, "no memory for the reference");

@@ -30,8 +30,8 @@ static int open_va(kb_engine *engine, kb_err *err)
 int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *err)
 {
     kb_engine *engine = kb_xcalloc(1, sizeof *engine);
-    size_t section_count;
-    const kb_section *sections = kb_machine_sections(&section_count);
+    kb_section sections[KB_SECTION_MAX];
+    size_t section_count = kb_machine_sections(sections);
     kb_spec_source source = {options->topology, options->sets, options->set_count, sections,
                              section_count};
     engine->data = options->data;

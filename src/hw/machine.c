@@ -42,23 +42,16 @@ static const kb_param address_params[] = {
     {"va_gb", KB_PARAM_INT, "GiB", "64", 1, 1048576, NULL, "size of the virtual address space"},
     {0}};
 
-/* Room for the structural sections, one per kind, and "address". */
-enum { SECTION_MAX = 64 };
-
-const kb_section *kb_machine_sections(size_t *count)
+size_t kb_machine_sections(kb_section out[KB_SECTION_MAX])
 {
-    /* Filled once from constant tables; every fill writes the same. */
-    static kb_section sections[SECTION_MAX];
     size_t n = 0;
-    for (size_t i = 0; i < kb_topo_section_count; i++) sections[n++] = kb_topo_sections[i];
+    for (size_t i = 0; i < kb_topo_section_count; i++) out[n++] = kb_topo_sections[i];
     for (int k = 0; k < KB_KIND_COUNT; k++)
-        sections[n++] = (kb_section){kb_kind_section((kb_kind)k), all_classes[k]->help,
-                                     all_classes[k]->params, false};
-    sections[n++] =
-        (kb_section){"address", "physical and virtual addresses", address_params, false};
-    assert(n <= SECTION_MAX);
-    *count = n;
-    return sections;
+        out[n++] = (kb_section){kb_kind_section((kb_kind)k), all_classes[k]->help,
+                                all_classes[k]->params, false};
+    out[n++] = (kb_section){"address", "physical and virtual addresses", address_params, false};
+    assert(n <= KB_SECTION_MAX);
+    return n;
 }
 
 static int make_layout(kb_machine *m, kb_err *err)

@@ -46,8 +46,10 @@ typedef struct kb_machine {
 int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err *err);
 void kb_machine_destroy(kb_machine *m);
 
-/* All sections of topology.yaml: the structural ones and every component's. */
-const kb_section *kb_machine_sections(size_t *count);
+/* All sections of topology.yaml, the structural ones and every component's, into the caller's array.
+ * Returns how many there are. */
+enum { KB_SECTION_MAX = 64 };
+size_t kb_machine_sections(kb_section out[KB_SECTION_MAX]);
 
 const void *kb_machine_config(const kb_machine *m, kb_kind kind);
 kb_link *kb_machine_link(kb_machine *m, kb_edge edge);

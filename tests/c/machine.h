@@ -35,8 +35,8 @@ static inline int bed_try(bed *b, const char *yaml, const char *const *sets, kb_
     FILE *file = fdopen(fd, "w");
     fputs(yaml, file);
     fclose(file);
-    size_t count = 0, set_count = 0;
-    const kb_section *sections = kb_machine_sections(&count);
+    kb_section sections[KB_SECTION_MAX];
+    size_t count = kb_machine_sections(sections), set_count = 0;
     while (sets && sets[set_count]) set_count++;
     kb_spec_source source = {path, sets, set_count, sections, count};
     *b = (bed){0};

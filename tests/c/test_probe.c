@@ -21,8 +21,8 @@ static kb_probe probe(const char *const *sets, kb_probe_case which, uint64_t byt
 static void the_default_topology_file_is_the_default_machine(void **state)
 {
     (void)state;
-    size_t count;
-    const kb_section *sections = kb_machine_sections(&count);
+    kb_section sections[KB_SECTION_MAX];
+    size_t count = kb_machine_sections(sections);
     kb_spec *file;
     kb_err err = {0};
     kb_spec_source source = {KB_SOURCE_DIR "/topology.yaml", NULL, 0, sections, count};
