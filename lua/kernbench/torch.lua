@@ -339,6 +339,12 @@ function M.ahbm.current_device()
   return runtime.device
 end
 
+--- Whether numbers are computed: false under --no-data, where reading a tensor raises.
+---@return boolean
+function M.ahbm.has_data()
+  return runtime.need_engine("torch.ahbm.has_data"):has_data()
+end
+
 M.accelerator = {}
 
 function M.accelerator.set_device_index(index)

@@ -164,7 +164,7 @@ int kb_alloc_take(kb_alloc *alloc, uint64_t bytes, uint64_t align, uint64_t *add
         return kb_fail(err, KB_ENOSPC,
                        "%s: cannot allocate %" PRIu64 " bytes (aligned to %" PRIu64 "): %" PRIu64
                        " of %" PRIu64 " bytes are free, the largest hole is %" PRIu64
-                       " bytes, %" PRIu32 " blocks are live",
+                       " bytes; blocks in use: %" PRIu32,
                        alloc->name, bytes, align, kb_alloc_free_bytes(alloc), alloc->size,
                        kb_alloc_largest_hole(alloc), alloc->live);
     insert(alloc, *addr, bytes);

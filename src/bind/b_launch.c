@@ -162,7 +162,10 @@ static int waited(lua_State *L, int status, lua_KContext context)
     lua_setiuservalue(L, 1, 1);
     if (!box->launch->failed) return 0;
     box->launch->reported = true;
-    return kb_error(L, "kernel '%s' failed\n%s", box->launch->name, box->launch->errors);
+    char *text = kb_launch_error_text(box->launch);
+    lua_pushstring(L, text);
+    free(text);
+    return kb_error(L, "kernel '%s' failed\n%s", box->launch->name, lua_tostring(L, -1));
 }
 
 /* launch:wait(): until the host knows of its completion; raises if an instance failed. */

@@ -1,4 +1,6 @@
 /* What a run can tell about itself: methods of the engine in Lua. */
+#include <stdlib.h>
+
 #include "bind/bind.h"
 #include "engine/stats.h"
 
@@ -51,7 +53,9 @@ static int launches(lua_State *L)
         lua_setfield(L, -2, "failed");
         lua_pushboolean(L, l->reported);
         lua_setfield(L, -2, "reported");
-        lua_pushstring(L, l->errors);
+        char *text = l->failed ? kb_launch_error_text(l) : NULL;
+        lua_pushstring(L, text);
+        free(text);
         lua_setfield(L, -2, "errors");
         lua_rawseti(L, -2, ++n);
     }

@@ -141,7 +141,8 @@ void kb_co_resume(kb_proc *proc)
         assert(results == 0);
         return;
     }
-    int top = lua_gettop(co->from);
+    lua_State *from = co->from;
+    int top = lua_gettop(from);
     const char *error = NULL;
     if (status == LUA_YIELD) {
         lua_settop(co->L, 0); /* what was yielded */
@@ -155,8 +156,8 @@ void kb_co_resume(kb_proc *proc)
     }
     if (error) kb_co_stop(co);
     co->ended = true;
-    co->end(co, error);
-    lua_settop(co->from, top);
+    co->end(co, error); /* frees it */
+    lua_settop(from, top);
 }
 
 /* ---- waiting ---- */

@@ -1,10 +1,14 @@
 #include "engine/launch.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/kernel.h"
+
+/* Messages of failed instances that are kept. */
+enum { ERRORS_KEPT = 8 };
 
 /* What pe_cpu hands back when the PE is free for the instance. */
 typedef struct kb_instance {
@@ -26,7 +30,7 @@ static void begin_on_pe(void *object, kb_pe *pe)
     kb_launch *launch = in->launch;
     int target = in->target;
     if (launch->started++ == 0) launch->start = launch->engine->sim->now;
-    if (launch->failed) {
+    if (launch->stopped) {
         report(launch, pe, target);
         return;
     }
@@ -90,14 +94,25 @@ kb_launch *kb_launch_submit(kb_engine *engine, const char *name, int sip, kb_msg
     return launch;
 }
 
-/* Add a line unless it is there already. */
 static void add_error(kb_launch *launch, const char *error)
 {
-    if (launch->errors && strstr(launch->errors, error)) return;
+    if (launch->failures++ >= ERRORS_KEPT) return;
     size_t old = launch->errors ? strlen(launch->errors) : 0, more = strlen(error);
     launch->errors = kb_xrealloc(launch->errors, old + more + 2);
     if (old) launch->errors[old++] = '\n';
     memcpy(launch->errors + old, error, more + 1);
+}
+
+char *kb_launch_error_text(const kb_launch *launch)
+{
+    size_t size = strlen(launch->errors) + 64;
+    char *text = kb_xmalloc(size);
+    uint32_t more = launch->failures > ERRORS_KEPT ? launch->failures - ERRORS_KEPT : 0;
+    if (more)
+        snprintf(text, size, "%s\n(%u more PEs failed)", launch->errors, more);
+    else
+        snprintf(text, size, "%s", launch->errors);
+    return text;
 }
 
 static void retire(kb_proc *proc)
@@ -115,6 +130,19 @@ static void retire(kb_proc *proc)
     report(launch, pe, target);
 }
 
+static void stop_siblings(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)sim;
+    (void)arg;
+    kb_launch *launch = object;
+    launch->stopped = true;
+    while (launch->procs) {
+        kb_proc *sibling = launch->procs;
+        if (!sibling->ending) launch->stop(sibling);
+        retire(sibling);
+    }
+}
+
 void kb_launch_instance_end(kb_proc *proc, const char *error)
 {
     kb_launch *launch = proc->launch;
@@ -127,11 +155,7 @@ void kb_launch_instance_end(kb_proc *proc, const char *error)
     retire(proc);
     if (launch->failed) return;
     launch->failed = true;
-    while (launch->procs) {
-        kb_proc *sibling = launch->procs;
-        if (!sibling->ending) launch->stop(sibling);
-        retire(sibling);
-    }
+    kb_sim_after(launch->engine->sim, 0, stop_siblings, launch, 0);
 }
 
 void kb_launch_instance_idle(kb_proc *proc)

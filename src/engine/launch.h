@@ -1,8 +1,9 @@
 /* Kernel launches: one KernelLaunch message per SIP, an instance of the kernel on every target PE.
  *
  * Launches of a SIP run one after another in the order of submission; all instances of one begin at
- * the same picosecond (law T8). If an instance fails, the others are stopped and the launch
- * completes as failed, with every distinct message once. */
+ * the same picosecond (law T8). If instances fail, the others are stopped when everything due at
+ * that picosecond has happened, so that all that fail together have their say; the launch completes
+ * as failed. */
 #ifndef KB_ENGINE_LAUNCH_H
 #define KB_ENGINE_LAUNCH_H
 
@@ -20,7 +21,9 @@ typedef struct kb_launch {
     uint32_t delivered, started;
     kb_time start, end;    /* of the first and the last instance */
     bool failed, reported; /* reported: somebody was told of the failure */
-    char *errors;          /* of failed instances, a line each */
+    uint32_t failures;
+    bool stopped; /* after a failure: no instance runs any more */
+    char *errors; /* of the first failed instances, one after the other */
     kb_proc *procs;
 
     /* Who runs instances: `begin` makes a process and lets it run; `stop` ends one that waits. */
@@ -42,6 +45,9 @@ void kb_launch_instance_end(kb_proc *proc, const char *error);
 
 /* The last operation of a process that is ending has completed. */
 void kb_launch_instance_idle(kb_proc *proc);
+
+/* What went wrong, in malloc'ed text: the messages kept, and how many more there were. */
+char *kb_launch_error_text(const kb_launch *launch);
 
 void kb_launch_free_all(kb_engine *engine);
 

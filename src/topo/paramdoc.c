@@ -23,6 +23,8 @@ static const char *type_name(kb_param_type type)
         return "choice";
     case KB_PARAM_INT_LIST:
         return "list of integers";
+    case KB_PARAM_REAL_LIST:
+        return "list of numbers";
     case KB_PARAM_STRING_LIST:
         return "list of texts";
     }
@@ -53,7 +55,7 @@ static void write_range(FILE *out, const kb_param *param)
         return;
     }
     bool number = param->type == KB_PARAM_INT || param->type == KB_PARAM_REAL ||
-                  param->type == KB_PARAM_INT_LIST;
+                  param->type == KB_PARAM_INT_LIST || param->type == KB_PARAM_REAL_LIST;
     if (!number || !kb_param_limits(param, &min, &max)) return;
     if (!isfinite(min)) kb_text_add(&text, "at most ");
     if (!isfinite(max)) kb_text_add(&text, "at least ");
@@ -83,7 +85,7 @@ static void write_row(FILE *out, const kb_param *param)
 
 static void write_section(FILE *out, const kb_section *section)
 {
-    fprintf(out, "# %s\n\n%s\n\n", *section->path ? section->path : "(top level)",
+    fprintf(out, "### %s\n\n%s\n\n", *section->path ? section->path : "(top level)",
             section->help ? section->help : "");
     if (section->repeated)
         fprintf(out,

@@ -77,7 +77,7 @@ local function convert(arg)
       if not value then
         return nil, ("--%s: expected a number, got '%s'"):format(arg.name, text)
       end
-      return value
+      return value + 0.0
     elseif type(arg.default) == "boolean" then
       if text == "true" or text == "false" then
         return text == "true"

@@ -61,7 +61,7 @@ function encode(value, indent)
   elseif kind == "number" then
     return number(value)
   elseif kind == "string" or kind == "boolean" then
-    return cjson.encode(value)
+    return (cjson.encode(value):gsub("\\/", "/"))
   end
   return "null"
 end

@@ -6,7 +6,9 @@ local report = require "kernbench.cli.report"
 
 local M = {}
 
-local SWEEP = { 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20 }
+-- Sizes that are run, and those of them that have a column.
+local SWEEP = { 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 128 << 10, 256 << 10, 512 << 10, 1 << 20 }
+local COLUMNS = { 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20 }
 local DEFAULT_BYTES = 64 << 10
 
 local function size_of(text)
@@ -47,7 +49,7 @@ local function num(value)
 end
 
 local function case_rows(cases, bytes)
-  local rows = { { "case", "actual ns", "formula ns", "overhead", "wire", "drain", "command", "hidden", "GB/s",
+  local rows = { { "case", "actual ns", "formula ns", "overhead", "wire", "drain", "(command)", "(hidden)", "GB/s",
     "of GB/s", "used" } }
   for _, c in ipairs(cases) do
     if c.bytes == bytes and not c.absent then
@@ -151,7 +153,7 @@ local function show(names, result, sizes, main_size, options)
   print(report.columns(case_rows(result.cases, main_size)))
   print_absent(result.cases, main_size)
   if #sizes > 1 then
-    print_sweep(names, result.cases, sizes)
+    print_sweep(names, result.cases, COLUMNS)
   end
   if options.routes or options.case then
     print_routes(result.cases, main_size)

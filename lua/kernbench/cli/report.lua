@@ -126,6 +126,12 @@ function M.table(facts)
     ("  simulated time     %s"):format(ns(s.sim_ns)),
     ("  in kernels         %s"):format(ns(s.kernel_ns)),
   }
+  if not facts.ok then
+    if #facts.launches > 0 then
+      lines[#lines + 1] = "\n" .. columns(launch_rows(facts))
+    end
+    return table.concat(lines, "\n")
+  end
   table.move(kernel_rates(s), 1, 2, #lines + 1, lines)
   table.move(result_lines(facts.result), 1, 64, #lines + 1, lines)
   if #facts.launches > 0 then
@@ -135,7 +141,7 @@ function M.table(facts)
   if s.kernel_ns > 0 then
     lines[#lines + 1] = "\n" .. columns(engine_rows(s))
   end
-  lines[#lines + 1] = ("\n  audit              %s"):format(s.audit.ok and "passed" or "FAILED")
+  lines[#lines + 1] = "\n  audit              passed"
   lines[#lines + 1] = ("  wall time          %.3f ms, %s, %s"):format(
     facts.wall_s * 1e3, si(s.events / facts.wall_s, "events/s"), si(s.flit_hops / facts.wall_s, "flit hops/s"))
   return table.concat(lines, "\n")
