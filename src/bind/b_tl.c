@@ -1,125 +1,11 @@
-/* Kernel operations in Lua: module "kernbench.core.tl", tiles and handles. tl.lua adds to it. */
+/* Kernel operations in Lua: module "kernbench.core.tl". tl.lua adds to it. */
 #include <string.h>
 
 #include "bind/b_np.h"
 #include "bind/b_ptr.h"
+#include "bind/b_tile.h"
 #include "bind/bind.h"
 #include "data/gemm.h"
-
-#define TILE   "kernbench.tile"
-#define HANDLE "kernbench.handle"
-
-/* ---- tiles ---- */
-
-static void push_tile(lua_State *L, kb_tile *tile)
-{
-    kb_tile **box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = NULL;
-    luaL_setmetatable(L, TILE);
-    *box = kb_tile_retain(tile);
-}
-
-static kb_tile *test_tile(lua_State *L, int index)
-{
-    kb_tile **box = luaL_testudata(L, index, TILE);
-    return box ? *box : NULL;
-}
-
-static kb_tile *check_tile(lua_State *L, int index, const char *what)
-{
-    kb_tile *tile = test_tile(L, index);
-    if (!tile) kb_error(L, "%s: expected a tile, got %s", what, luaL_typename(L, index));
-    if (!tile->owner) kb_error(L, "%s: the tile belongs to a kernel that has ended", what);
-    if (tile->owner != kb_co_current(L)->proc)
-        luaL_error(L, "%s: the tile lies in the TCM of %s", what, tile->owner->pe->name);
-    return tile;
-}
-
-static int tile_gc(lua_State *L)
-{
-    kb_tile **box = luaL_checkudata(L, 1, TILE);
-    kb_tile_release(*box);
-    *box = NULL;
-    return 0;
-}
-
-static void push_shape(lua_State *L, const kb_value *value)
-{
-    lua_createtable(L, value->rank, 0);
-    for (int d = 0; d < value->rank; d++) {
-        lua_pushinteger(L, (lua_Integer)value->shape[d]);
-        lua_rawseti(L, -2, d + 1);
-    }
-}
-
-static int tile_index(lua_State *L)
-{
-    kb_tile **box = luaL_checkudata(L, 1, TILE);
-    const char *key = luaL_checkstring(L, 2);
-    if (!strcmp(key, "shape"))
-        push_shape(L, (*box)->value);
-    else if (!strcmp(key, "dtype"))
-        lua_pushstring(L, kb_dtype_name((*box)->value->dtype));
-    else
-        return luaL_error(L, "a tile has no field '%s'; it has shape and dtype", key);
-    return 1;
-}
-
-static const char *value_text(const kb_value *value, char *text, size_t size)
-{
-    char shape[KB_SHAPE_TEXT];
-    snprintf(text, size, "%s %s", kb_shape_text(value->rank, value->shape, shape),
-             kb_dtype_name(value->dtype));
-    return text;
-}
-
-static int tile_tostring(lua_State *L)
-{
-    kb_tile **box = luaL_checkudata(L, 1, TILE);
-    char text[KB_SHAPE_TEXT + 16];
-    lua_pushfstring(L, "<tile %s>", value_text((*box)->value, text, sizeof text));
-    return 1;
-}
-
-/* ---- handles ---- */
-
-typedef struct handle {
-    kb_op *op;
-    kb_lua_engine *engine;
-} handle;
-
-static int handle_gc(lua_State *L)
-{
-    handle *h = luaL_checkudata(L, 1, HANDLE);
-    if (h->op && h->engine->e) kb_op_release(h->op);
-    h->op = NULL;
-    return 0;
-}
-
-/* Push a box for an operation that is about to be issued. */
-static handle *push_handle(lua_State *L)
-{
-    handle *h = lua_newuserdatauv(L, sizeof *h, 0);
-    *h = (handle){.engine = kb_co_current(L)->engine};
-    luaL_setmetatable(L, HANDLE);
-    return h;
-}
-
-static int handle_tostring(lua_State *L)
-{
-    handle *h = luaL_checkudata(L, 1, HANDLE);
-    lua_pushfstring(L, "<%s, %s>", h->op->what,
-                    kb_completion_done(&h->op->done) ? "complete" : "under way");
-    return 1;
-}
-
-/* Push what the operation yields: its tile, or nothing. */
-static int push_result(lua_State *L, const kb_op *op)
-{
-    if (!op->result) return 0;
-    push_tile(L, op->result);
-    return 1;
-}
 
 /* ---- arguments ---- */
 
@@ -175,10 +61,10 @@ static kb_ptr block(lua_State *L, int at, const char *call)
 static int op_done(lua_State *L, int status, lua_KContext context)
 {
     (void)status;
-    handle *h = luaL_checkudata(L, (int)context, HANDLE);
+    kb_handle *h = kb_check_handle(L, (int)context);
     kb_op *op = h->op;
     h->op = NULL;
-    int results = push_result(L, op);
+    int results = kb_push_result(L, op);
     kb_op_release(op);
     return results;
 }
@@ -191,7 +77,7 @@ static int issued(lua_State *L, int status, lua_KContext context)
 }
 
 /* Wait for the operation in the handle on top, or, asynchronous, until pe_cpu has issued it. */
-static int finish_issue(lua_State *L, const handle *h, bool async, kb_wait_reason reason)
+static int finish_issue(lua_State *L, const kb_handle *h, bool async, kb_wait_reason reason)
 {
     int at = lua_gettop(L);
     if (async) return kb_co_wait_until(L, h->op->issued, KB_WAIT_ISSUE, h->op->what, issued, at);
@@ -206,7 +92,7 @@ static int do_load(lua_State *L, const char *call, bool async)
     unpack_options(L, call, names);
     kb_ptr ptr = block(L, 1, call);
     kb_va_region region = kb_ptr_region(L, &ptr, call);
-    handle *h = push_handle(L);
+    kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
     int status = kb_kernel_load(proc, &region, ptr.dtype, ptr.rank, ptr.shape, &h->op, &err);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
@@ -234,7 +120,7 @@ static int do_store(lua_State *L, const char *call, bool async)
     kb_co_check_wait(L, call);
     unpack_options(L, call, names);
     kb_ptr ptr = *kb_check_ptr(L, 1, call);
-    kb_tile *tile = check_tile(L, 2, call);
+    kb_tile *tile = kb_check_tile(L, 2, call);
     const kb_value *value = tile->value;
     if (value->dtype != ptr.dtype)
         return luaL_error(L, "%s: the tile is %s, tensor '%s' holds %s", call,
@@ -244,7 +130,7 @@ static int do_store(lua_State *L, const char *call, bool async)
     ptr.rank = value->rank;
     memcpy(ptr.shape, value->shape, (size_t)value->rank * sizeof *ptr.shape);
     kb_va_region region = kb_ptr_region(L, &ptr, call);
-    handle *h = push_handle(L);
+    kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
     if (kb_kernel_store(proc, &region, tile, &h->op, &err)) return kb_raise(L, &err);
     return finish_issue(L, h, async, KB_WAIT_MEMORY);
@@ -297,7 +183,7 @@ static matrix check_matrix(lua_State *L, int index, const char *call, const char
         result.rows = ptr->shape[0];
         result.cols = rank > 1 ? ptr->shape[1] : 0;
     } else {
-        kb_tile *tile = check_tile(L, index, what);
+        kb_tile *tile = kb_check_tile(L, index, what);
         rank = tile->value->rank;
         result.arg.tile = tile;
         result.dtype = tile->value->dtype;
@@ -305,7 +191,7 @@ static matrix check_matrix(lua_State *L, int index, const char *call, const char
         result.cols = rank > 1 ? tile->value->shape[1] : 0;
         if (rank != 2)
             luaL_error(L, "%s is %s: expected two dimensions", what,
-                       value_text(tile->value, text, sizeof text));
+                       kb_value_text(tile->value, text, sizeof text));
     }
     if (rank != 2) luaL_error(L, "%s has %d dimensions: expected two", what, rank);
     if (result.rows > UINT32_MAX || result.cols > UINT32_MAX)
@@ -345,13 +231,14 @@ static kb_product product_of(const char *call, const matrix *a, const matrix *b,
 static kb_tile *check_accumulator(lua_State *L, int index, const kb_product *p)
 {
     if (lua_isnoneornil(L, index)) return NULL;
-    kb_tile *acc = check_tile(L, index, "tl.dot: acc");
+    kb_tile *acc = kb_check_tile(L, index, "tl.dot: acc");
     const kb_value *v = acc->value;
     char text[KB_SHAPE_TEXT + 16];
     if (v->rank != 2 || v->shape[0] != p->M || v->shape[1] != p->N ||
         v->dtype != kb_gemm_acc(p->in))
-        luaL_error(L, "tl.dot: acc is %s: expected (%d, %d) %s", value_text(v, text, sizeof text),
-                   (int)p->M, (int)p->N, kb_dtype_name(kb_gemm_acc(p->in)));
+        luaL_error(L, "tl.dot: acc is %s: expected (%d, %d) %s",
+                   kb_value_text(v, text, sizeof text), (int)p->M, (int)p->N,
+                   kb_dtype_name(kb_gemm_acc(p->in)));
     return acc;
 }
 
@@ -362,8 +249,8 @@ static int tl_dot(lua_State *L)
     kb_proc *proc = kb_check_kernel(L, "tl.dot");
     kb_co_check_wait(L, "tl.dot");
     unpack_options(L, "tl.dot", names);
-    check_tile(L, 1, "tl.dot: a");
-    check_tile(L, 2, "tl.dot: b");
+    kb_check_tile(L, 1, "tl.dot: a");
+    kb_check_tile(L, 2, "tl.dot: b");
     matrix a = check_matrix(L, 1, "tl.dot", "a"), b = check_matrix(L, 2, "tl.dot", "b");
     check_product(L, "tl.dot", &a, &b);
     kb_product p = product_of("tl.dot", &a, &b, kb_gemm_acc(a.dtype));
@@ -372,7 +259,7 @@ static int tl_dot(lua_State *L)
         return luaL_error(L, "tl.dot: out_dtype %s for operands of %s", kb_dtype_name(p.out_type),
                           kb_dtype_name(p.in));
     p.acc = check_accumulator(L, 3, &p);
-    handle *h = push_handle(L);
+    kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
     int status = kb_kernel_product(proc, &p, &h->op, &err);
     if (status == KB_ENOSPC) {
@@ -422,7 +309,7 @@ static int tl_composite(lua_State *L)
     if (kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in))
         return luaL_error(L, "tl.composite: out holds %s, the operands %s",
                           kb_dtype_name(p.out_type), kb_dtype_name(p.in));
-    handle *h = push_handle(L);
+    kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
     if (kb_kernel_product(proc, &p, &h->op, &err)) return kb_raise(L, &err);
     return finish_issue(L, h, true, KB_WAIT_ISSUE);
@@ -436,13 +323,13 @@ static int wait_from(lua_State *L, int status, lua_KContext next)
     (void)status;
     int count = lua_gettop(L);
     for (int i = (int)next; i <= count; i++) {
-        handle *h = luaL_checkudata(L, i, HANDLE);
+        kb_handle *h = kb_check_handle(L, i);
         if (!kb_completion_done(&h->op->done))
             return kb_co_wait(L, &h->op->done, KB_WAIT_COMPUTE, "tl.wait", wait_from, i + 1);
     }
     for (int i = 1; i <= count; i++) {
-        handle *h = luaL_checkudata(L, i, HANDLE);
-        if (!push_result(L, h->op)) lua_pushnil(L);
+        kb_handle *h = kb_check_handle(L, i);
+        if (!kb_push_result(L, h->op)) lua_pushnil(L);
     }
     return count;
 }
@@ -455,7 +342,7 @@ static int tl_wait(lua_State *L)
     int count = lua_gettop(L);
     if (count == 0) return luaL_error(L, "tl.wait: expected the handle of an operation");
     for (int i = 1; i <= count; i++)
-        if (!luaL_testudata(L, i, HANDLE))
+        if (!kb_test_handle(L, i))
             return luaL_error(L,
                               "tl.wait: argument %d is a %s; expected the handle of an operation",
                               i, luaL_typename(L, i));
@@ -510,20 +397,10 @@ static const luaL_Reg functions[] = {{"load", tl_load},
                                      {"now", tl_now},
                                      {NULL, NULL}};
 
-static const luaL_Reg tile_meta[] = {
-    {"__gc", tile_gc}, {"__index", tile_index}, {"__tostring", tile_tostring}, {NULL, NULL}};
-
-static const luaL_Reg handle_meta[] = {
-    {"__gc", handle_gc}, {"__tostring", handle_tostring}, {NULL, NULL}};
-
 int luaopen_kernbench_core_tl(lua_State *L)
 {
     kb_ptr_open(L);
-    luaL_newmetatable(L, TILE);
-    luaL_setfuncs(L, tile_meta, 0);
-    luaL_newmetatable(L, HANDLE);
-    luaL_setfuncs(L, handle_meta, 0);
-    lua_pop(L, 2);
+    kb_tile_open(L);
     luaL_newlib(L, functions);
     return 1;
 }

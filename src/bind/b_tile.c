@@ -1,0 +1,137 @@
+#include "bind/b_tile.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TILE   "kernbench.tile"
+#define HANDLE "kernbench.handle"
+
+/* ---- tiles ---- */
+
+void kb_push_tile(lua_State *L, kb_tile *tile)
+{
+    kb_tile **box = lua_newuserdatauv(L, sizeof *box, 0);
+    *box = NULL;
+    luaL_setmetatable(L, TILE);
+    *box = kb_tile_retain(tile);
+}
+
+kb_tile *kb_test_tile(lua_State *L, int index)
+{
+    kb_tile **box = luaL_testudata(L, index, TILE);
+    return box ? *box : NULL;
+}
+
+kb_tile *kb_check_tile(lua_State *L, int index, const char *what)
+{
+    kb_tile *tile = kb_test_tile(L, index);
+    if (!tile) kb_error(L, "%s: expected a tile, got %s", what, luaL_typename(L, index));
+    if (!tile->owner) kb_error(L, "%s: the tile belongs to a kernel that has ended", what);
+    if (tile->owner != kb_co_current(L)->proc)
+        luaL_error(L, "%s: the tile lies in the TCM of %s", what, tile->owner->pe->name);
+    return tile;
+}
+
+static int tile_gc(lua_State *L)
+{
+    kb_tile **box = luaL_checkudata(L, 1, TILE);
+    kb_tile_release(*box);
+    *box = NULL;
+    return 0;
+}
+
+static void push_shape(lua_State *L, const kb_value *value)
+{
+    lua_createtable(L, value->rank, 0);
+    for (int d = 0; d < value->rank; d++) {
+        lua_pushinteger(L, (lua_Integer)value->shape[d]);
+        lua_rawseti(L, -2, d + 1);
+    }
+}
+
+static int tile_index(lua_State *L)
+{
+    kb_tile **box = luaL_checkudata(L, 1, TILE);
+    const char *key = luaL_checkstring(L, 2);
+    if (!strcmp(key, "shape"))
+        push_shape(L, (*box)->value);
+    else if (!strcmp(key, "dtype"))
+        lua_pushstring(L, kb_dtype_name((*box)->value->dtype));
+    else
+        return luaL_error(L, "a tile has no field '%s'; it has shape and dtype", key);
+    return 1;
+}
+
+const char *kb_value_text(const kb_value *value, char *text, size_t size)
+{
+    char shape[KB_SHAPE_TEXT];
+    snprintf(text, size, "%s %s", kb_shape_text(value->rank, value->shape, shape),
+             kb_dtype_name(value->dtype));
+    return text;
+}
+
+static int tile_tostring(lua_State *L)
+{
+    kb_tile **box = luaL_checkudata(L, 1, TILE);
+    char text[KB_SHAPE_TEXT + 16];
+    lua_pushfstring(L, "<tile %s>", kb_value_text((*box)->value, text, sizeof text));
+    return 1;
+}
+
+/* ---- handles ---- */
+
+static int handle_gc(lua_State *L)
+{
+    kb_handle *h = luaL_checkudata(L, 1, HANDLE);
+    if (h->op && h->engine->e) kb_op_release(h->op);
+    h->op = NULL;
+    return 0;
+}
+
+kb_handle *kb_push_handle(lua_State *L)
+{
+    kb_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+    *h = (kb_handle){.engine = kb_co_current(L)->engine};
+    luaL_setmetatable(L, HANDLE);
+    return h;
+}
+
+static int handle_tostring(lua_State *L)
+{
+    kb_handle *h = luaL_checkudata(L, 1, HANDLE);
+    lua_pushfstring(L, "<%s, %s>", h->op->what,
+                    kb_completion_done(&h->op->done) ? "complete" : "under way");
+    return 1;
+}
+
+kb_handle *kb_test_handle(lua_State *L, int index)
+{
+    return luaL_testudata(L, index, HANDLE);
+}
+
+kb_handle *kb_check_handle(lua_State *L, int index)
+{
+    return luaL_checkudata(L, index, HANDLE);
+}
+
+int kb_push_result(lua_State *L, const kb_op *op)
+{
+    if (!op->result) return 0;
+    kb_push_tile(L, op->result);
+    return 1;
+}
+
+static const luaL_Reg tile_meta[] = {
+    {"__gc", tile_gc}, {"__index", tile_index}, {"__tostring", tile_tostring}, {NULL, NULL}};
+
+static const luaL_Reg handle_meta[] = {
+    {"__gc", handle_gc}, {"__tostring", handle_tostring}, {NULL, NULL}};
+
+void kb_tile_open(lua_State *L)
+{
+    luaL_newmetatable(L, TILE);
+    luaL_setfuncs(L, tile_meta, 0);
+    luaL_newmetatable(L, HANDLE);
+    luaL_setfuncs(L, handle_meta, 0);
+    lua_pop(L, 2);
+}

@@ -1,0 +1,33 @@
+/* Tiles and handles in Lua: userdata "kernbench.tile", a value in TCM, and "kernbench.handle", an
+ * operation under way. Both hold references; collecting them lets go. */
+#ifndef KB_BIND_B_TILE_H
+#define KB_BIND_B_TILE_H
+
+#include "bind/bind.h"
+#include "engine/kernel.h"
+
+typedef struct kb_handle {
+    kb_op *op; /* null once its result has been handed over */
+    kb_lua_engine *engine;
+} kb_handle;
+
+void kb_push_tile(lua_State *L, kb_tile *tile);
+kb_tile *kb_test_tile(lua_State *L, int index);
+
+/* A tile that the running kernel may use; raises "WHAT: ..." otherwise. */
+kb_tile *kb_check_tile(lua_State *L, int index, const char *what);
+
+/* "(32, 64) f16" */
+const char *kb_value_text(const kb_value *value, char *text, size_t size);
+
+/* Push a box for an operation that is about to be issued. */
+kb_handle *kb_push_handle(lua_State *L);
+kb_handle *kb_test_handle(lua_State *L, int index);
+kb_handle *kb_check_handle(lua_State *L, int index);
+
+/* Push what the operation yields: its tile, or nothing. Returns how many values. */
+int kb_push_result(lua_State *L, const kb_op *op);
+
+void kb_tile_open(lua_State *L);
+
+#endif
