@@ -43,4 +43,49 @@ function M.static_assert(condition, message)
   end
 end
 
+--- x limited to [min, max].
+function M.clamp(x, min, max)
+  return core.minimum(core.maximum(x, min), max)
+end
+
+--- exp(x - max) / sum along an axis (the last if absent), with each step rounded to the tile's type.
+---@param x Tile
+---@param dim integer?
+---@return Tile
+function M.softmax(x, dim)
+  local axis = dim or #x.shape - 1
+  local e = core.exp(x - core.max(x, axis, true))
+  return e / core.sum(e, axis, true)
+end
+
+-- Values for people: tiles with their elements, everything else as tostring shows it.
+local function words(...)
+  local args = table.pack(...)
+  for i = 1, args.n do
+    args[i] = tostring(type(args[i]) == "userdata" and core.is_tile(args[i]) and core.values(args[i]) or args[i])
+  end
+  return table.concat(args, " ")
+end
+
+--- Print where and when this runs, then the arguments; tiles with their elements. Takes no simulated time.
+function M.device_print(...)
+  print(("%s t=%.3f ns: %s"):format(core.whereabouts(), core.now(), words(...)))
+end
+
+--- Raise unless every element of a tile (or a Lua value) is true. Takes no simulated time; does nothing
+--- when numbers are switched off and the condition is a tile.
+---@param condition Tile|any
+---@param message string?
+function M.device_assert(condition, message)
+  if core.is_tile(condition) then
+    if not core.has_values() then
+      return
+    end
+    condition = core.values(condition):all()
+  end
+  if not condition then
+    error(message or "device_assert failed", 2)
+  end
+end
+
 return M

@@ -57,8 +57,11 @@ static int tile_index(lua_State *L)
         push_shape(L, (*box)->value);
     else if (!strcmp(key, "dtype"))
         lua_pushstring(L, kb_dtype_name((*box)->value->dtype));
-    else
-        return luaL_error(L, "a tile has no field '%s'; it has shape and dtype", key);
+    else {
+        luaL_getmetafield(L, 1, "methods");
+        if (lua_getfield(L, -1, key) == LUA_TNIL)
+            return kb_error(L, "a tile has no field or method '%s'", key);
+    }
     return 1;
 }
 
@@ -126,6 +129,11 @@ static const luaL_Reg tile_meta[] = {
 
 static const luaL_Reg handle_meta[] = {
     {"__gc", handle_gc}, {"__tostring", handle_tostring}, {NULL, NULL}};
+
+void kb_push_tile_metatable(lua_State *L)
+{
+    luaL_getmetatable(L, TILE);
+}
 
 void kb_tile_open(lua_State *L)
 {

@@ -28,6 +28,7 @@ kb_handle *kb_check_handle(lua_State *L, int index);
 /* Push what the operation yields: its tile, or nothing. Returns how many values. */
 int kb_push_result(lua_State *L, const kb_op *op);
 
+void kb_push_tile_metatable(lua_State *L);
 void kb_tile_open(lua_State *L);
 
 #endif

@@ -4,14 +4,13 @@
 #include "bind/b_np.h"
 #include "bind/b_ptr.h"
 #include "bind/b_tile.h"
+#include "bind/b_tl.h"
 #include "bind/bind.h"
 #include "data/gemm.h"
 
 /* ---- arguments ---- */
 
-/* Functions take their arguments by position or as fields of one table. With a table, replace it by
- * the values of `names` in order; its unnamed entries come first. Unknown names are errors. */
-static void unpack_options(lua_State *L, const char *call, const char *const *names)
+void kb_unpack_options(lua_State *L, const char *call, const char *const *names)
 {
     int count = 0;
     while (names[count]) count++;
@@ -89,7 +88,7 @@ static int do_load(lua_State *L, const char *call, bool async)
     static const char *const names[] = {"ptr", "shape", "dtype", NULL};
     kb_proc *proc = kb_check_kernel(L, call);
     kb_co_check_wait(L, call);
-    unpack_options(L, call, names);
+    kb_unpack_options(L, call, names);
     kb_ptr ptr = block(L, 1, call);
     kb_va_region region = kb_ptr_region(L, &ptr, call);
     kb_handle *h = kb_push_handle(L);
@@ -118,7 +117,7 @@ static int do_store(lua_State *L, const char *call, bool async)
     static const char *const names[] = {"ptr", "value", NULL};
     kb_proc *proc = kb_check_kernel(L, call);
     kb_co_check_wait(L, call);
-    unpack_options(L, call, names);
+    kb_unpack_options(L, call, names);
     kb_ptr ptr = *kb_check_ptr(L, 1, call);
     kb_tile *tile = kb_check_tile(L, 2, call);
     const kb_value *value = tile->value;
@@ -151,7 +150,7 @@ static int tl_ref(lua_State *L)
 {
     static const char *const names[] = {"ptr", "shape", "dtype", NULL};
     kb_check_kernel(L, "tl.ref");
-    unpack_options(L, "tl.ref", names);
+    kb_unpack_options(L, "tl.ref", names);
     kb_ptr ptr = block(L, 1, "tl.ref");
     kb_ptr_region(L, &ptr, "tl.ref"); /* checks the bounds */
     kb_push_ptr(L, &ptr, 1);
@@ -248,7 +247,7 @@ static int tl_dot(lua_State *L)
     static const char *const names[] = {"a", "b", "acc", "out_dtype", NULL};
     kb_proc *proc = kb_check_kernel(L, "tl.dot");
     kb_co_check_wait(L, "tl.dot");
-    unpack_options(L, "tl.dot", names);
+    kb_unpack_options(L, "tl.dot", names);
     kb_check_tile(L, 1, "tl.dot: a");
     kb_check_tile(L, 2, "tl.dot: b");
     matrix a = check_matrix(L, 1, "tl.dot", "a"), b = check_matrix(L, 2, "tl.dot", "b");
@@ -297,7 +296,7 @@ static int tl_composite(lua_State *L)
     static const char *const names[] = {"op", "a", "b", "out", NULL};
     kb_proc *proc = kb_check_kernel(L, "tl.composite");
     kb_co_check_wait(L, "tl.composite");
-    unpack_options(L, "tl.composite", names);
+    kb_unpack_options(L, "tl.composite", names);
     const char *kind = lua_tostring(L, 1);
     if (!kind || strcmp(kind, "gemm") != 0)
         return luaL_error(L, "tl.composite: op is %s; the only composite is \"gemm\"",
@@ -402,5 +401,6 @@ int luaopen_kernbench_core_tl(lua_State *L)
     kb_ptr_open(L);
     kb_tile_open(L);
     luaL_newlib(L, functions);
+    kb_tl_math_open(L);
     return 1;
 }

@@ -8,41 +8,6 @@
 /* Entries that may wait before they are executed: bounds the memory that the log holds. */
 enum { MOST_WAITING = 4096 };
 
-kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape)
-{
-    kb_value *value = kb_xcalloc(1, sizeof *value);
-    value->refs = 1;
-    value->dtype = dtype;
-    value->rank = rank;
-    memcpy(value->shape, shape, (size_t)rank * sizeof *shape);
-    return value;
-}
-
-kb_value *kb_value_retain(kb_value *value)
-{
-    if (value) value->refs++;
-    return value;
-}
-
-void kb_value_release(kb_value *value)
-{
-    if (!value || --value->refs) return;
-    kb_array_release(value->array);
-    free(value);
-}
-
-size_t kb_value_count(const kb_value *value)
-{
-    size_t count = 1;
-    for (int d = 0; d < value->rank; d++) count *= value->shape[d];
-    return count;
-}
-
-size_t kb_value_bytes(const kb_value *value)
-{
-    return kb_value_count(value) * kb_dtype_size(value->dtype);
-}
-
 static void matrix_fini(kb_matrix *matrix)
 {
     kb_value_release(matrix->value);
@@ -56,6 +21,11 @@ void kb_log_entry_fini(kb_log_entry *entry)
         matrix_fini(&entry->gemm.b);
         matrix_fini(&entry->gemm.out);
         kb_value_release(entry->gemm.acc);
+        return;
+    }
+    if (entry->op == KB_LOG_COMPUTE) {
+        for (int i = 0; i < 3; i++) kb_value_release(entry->compute.what.in[i]);
+        kb_value_release(entry->compute.out);
         return;
     }
     kb_value_release(entry->move.value);
@@ -148,6 +118,8 @@ static int run_entry(kb_oplog *log, kb_log_entry *entry, kb_err *err)
     case KB_LOG_STORE:
         kb_memory_scatter(log->memory, &entry->move.pieces, entry->move.value->array->data);
         return KB_OK;
+    case KB_LOG_COMPUTE:
+        return kb_compute_run(&entry->compute.what, entry->compute.out, err);
     default:
         return run_gemm(log, entry, err);
     }

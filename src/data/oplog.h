@@ -9,25 +9,11 @@
 #ifndef KB_DATA_OPLOG_H
 #define KB_DATA_OPLOG_H
 
-#include "data/array.h"
+#include "data/compute.h"
 #include "data/memory.h"
 #include "sim/time.h"
 
-typedef struct kb_value {
-    uint32_t refs;
-    kb_dtype dtype;
-    int rank;
-    size_t shape[KB_MAX_RANK];
-    kb_array *array; /* null until computed */
-} kb_value;
-
-kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape);
-kb_value *kb_value_retain(kb_value *value);
-void kb_value_release(kb_value *value);
-size_t kb_value_count(const kb_value *value);
-size_t kb_value_bytes(const kb_value *value);
-
-typedef enum kb_log_op { KB_LOG_LOAD, KB_LOG_STORE, KB_LOG_GEMM } kb_log_op;
+typedef enum kb_log_op { KB_LOG_LOAD, KB_LOG_STORE, KB_LOG_GEMM, KB_LOG_COMPUTE } kb_log_op;
 
 /* A matrix: a value, or rows in memory (then `value` is null). */
 typedef struct kb_matrix {
@@ -43,6 +29,10 @@ typedef struct kb_log_entry {
             kb_value *value;
             kb_pieces pieces;
         } move; /* LOAD and STORE */
+        struct {
+            kb_compute what;
+            kb_value *out;
+        } compute;
         struct {
             uint32_t M, K, N;
             kb_dtype in, out_type;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/kernel_op.h"
 #include "engine/launch.h"
 
 enum { TCM_ALIGN = 64 };
@@ -27,6 +28,16 @@ static void list_live(const kb_proc *proc, kb_err *err)
     if (!shown) snprintf(err->text + used, sizeof err->text - used, "; no tile is live");
 }
 
+static kb_tile *own_tile(kb_proc *proc, kb_tile init)
+{
+    kb_tile *tile = kb_xmalloc(sizeof *tile);
+    *tile = init;
+    tile->next = proc->tiles;
+    if (tile->next) tile->next->prev = tile;
+    proc->tiles = tile;
+    return tile;
+}
+
 int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
                    const char *made_by, kb_tile **out, kb_err *err)
 {
@@ -39,24 +50,32 @@ int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
         list_live(proc, err);
         return status;
     }
-    kb_tile *tile = kb_xcalloc(1, sizeof *tile);
-    *tile = (kb_tile){.refs = 1,
-                      .value = value,
-                      .owner = proc,
-                      .next = proc->tiles,
-                      .tcm = &proc->pe->tcm,
-                      .addr = addr,
-                      .made_by = made_by};
-    if (tile->next) tile->next->prev = tile;
-    proc->tiles = tile;
-    *out = tile;
+    *out = own_tile(proc, (kb_tile){.refs = 1,
+                                    .value = value,
+                                    .owner = proc,
+                                    .tcm = &proc->pe->tcm,
+                                    .addr = addr,
+                                    .made_by = made_by});
     return KB_OK;
+}
+
+kb_tile *kb_tile_view(kb_tile *tile, kb_value *value, const char *made_by)
+{
+    return own_tile(tile->owner, (kb_tile){.refs = 1,
+                                           .value = value,
+                                           .owner = tile->owner,
+                                           .parent = kb_tile_retain(tile),
+                                           .made_by = made_by});
 }
 
 static void give_back_room(kb_tile *tile)
 {
     if (!tile->owner) return;
-    kb_alloc_give(tile->tcm, tile->addr, NULL);
+    if (tile->parent)
+        kb_tile_release(tile->parent);
+    else
+        kb_alloc_give(tile->tcm, tile->addr, NULL);
+    tile->parent = NULL;
     if (tile->prev)
         tile->prev->next = tile->next;
     else
@@ -81,7 +100,7 @@ void kb_tile_release(kb_tile *tile)
 
 /* ---- operations ---- */
 
-static kb_op *op_create(kb_proc *proc, const char *what)
+kb_op *kb_op_create(kb_proc *proc, const char *what)
 {
     kb_engine *engine = proc->engine;
     kb_op *op = kb_xcalloc(1, sizeof *op);
@@ -120,19 +139,40 @@ void kb_op_release(kb_op *op)
 }
 
 /* An operation that was never issued. */
-static int op_abandon(kb_op *op, int status)
+int kb_op_abandon(kb_op *op, int status)
 {
     op->refs = 1;
     kb_op_release(op);
     return status;
 }
 
-static void op_complete(kb_sim *sim, void *object, uint64_t arg)
+void kb_op_issue(kb_op *op, kb_event_fn dispatch, uint64_t arg)
+{
+    kb_proc *proc = op->proc;
+    op->proc_next = proc->ops;
+    if (op->proc_next) op->proc_next->proc_prev = op;
+    proc->ops = op;
+    op->issued = kb_pe_issue(proc->pe, dispatch, op, arg);
+}
+
+/* It is no longer under way for its process, if that still lives. */
+static void leave_process(kb_op *op)
+{
+    if (!op->proc) return;
+    if (op->proc_prev)
+        op->proc_prev->proc_next = op->proc_next;
+    else
+        op->proc->ops = op->proc_next;
+    if (op->proc_next) op->proc_next->proc_prev = op->proc_prev;
+}
+
+void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
     kb_op *op = object;
     op->ended = sim->now;
     kb_proc *proc = op->proc;
+    leave_process(op);
     if (op->engine->data && proc) {
         op->log.started = op->dispatched;
         op->log.ended = op->ended;
@@ -144,14 +184,14 @@ static void op_complete(kb_sim *sim, void *object, uint64_t arg)
     }
     kb_completion_part(&op->done, sim);
     kb_op_release(op);
-    if (proc && --proc->operations == 0 && proc->ending) kb_launch_instance_idle(proc);
+    if (proc && !proc->ops && proc->ending) kb_launch_instance_idle(proc);
 }
 
 void kb_kernel_forget(kb_proc *proc)
 {
     while (proc->tiles) give_back_room(proc->tiles);
-    for (kb_op *op = proc->engine->ops; op; op = op->next)
-        if (op->proc == proc) op->proc = NULL;
+    for (kb_op *op = proc->ops; op; op = op->proc_next) op->proc = NULL;
+    proc->ops = NULL;
 }
 
 void kb_kernel_free_all(kb_engine *engine)
@@ -168,7 +208,7 @@ static void dispatch_move(kb_sim *sim, void *object, uint64_t direction)
 {
     kb_op *op = object;
     op->dispatched = sim->now;
-    kb_pe_dma(op->pe, (int)direction, &op->pieces, op_complete, op, 0);
+    kb_pe_dma(op->pe, (int)direction, &op->pieces, kb_op_complete, op, 0);
 }
 
 static void copy_pieces(kb_pieces *to, const kb_pieces *from)
@@ -182,23 +222,22 @@ static int issue_move(kb_proc *proc, kb_op *op, const kb_va_region *region, int 
                       kb_tile *tile, kb_err *err)
 {
     int status = kb_pe_translate(proc->pe, region, &op->pieces, err);
-    if (status) return op_abandon(op, status);
+    if (status) return kb_op_abandon(op, status);
     op->log.op = direction == KB_DMA_READ ? KB_LOG_LOAD : KB_LOG_STORE;
     if (op->engine->data) {
         op->log.move.value = kb_value_retain(tile->value);
         copy_pieces(&op->log.move.pieces, &op->pieces);
     }
-    proc->operations++;
-    op->issued = kb_pe_issue(proc->pe, dispatch_move, op, (uint64_t)direction);
+    kb_op_issue(op, dispatch_move, (uint64_t)direction);
     return KB_OK;
 }
 
 int kb_kernel_load(kb_proc *proc, const kb_va_region *from, kb_dtype dtype, int rank,
                    const size_t *shape, kb_op **out, kb_err *err)
 {
-    kb_op *op = op_create(proc, "tl.load");
+    kb_op *op = kb_op_create(proc, "tl.load");
     int status = kb_tile_create(proc, dtype, rank, shape, op->what, &op->result, err);
-    if (status) return op_abandon(op, status);
+    if (status) return kb_op_abandon(op, status);
     status = issue_move(proc, op, from, KB_DMA_READ, op->result, err);
     if (!status) *out = op;
     return status;
@@ -206,7 +245,7 @@ int kb_kernel_load(kb_proc *proc, const kb_va_region *from, kb_dtype dtype, int 
 
 int kb_kernel_store(kb_proc *proc, const kb_va_region *to, kb_tile *tile, kb_op **out, kb_err *err)
 {
-    kb_op *op = op_create(proc, "tl.store");
+    kb_op *op = kb_op_create(proc, "tl.store");
     op->inputs[0] = kb_tile_retain(tile);
     int status = issue_move(proc, op, to, KB_DMA_WRITE, tile, err);
     if (!status) *out = op;
@@ -263,12 +302,12 @@ static void fill_log(kb_op *op, const kb_product *p, const kb_matrix_arg *out)
 
 int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *err)
 {
-    kb_op *op = op_create(proc, p->what);
+    kb_op *op = kb_op_create(proc, p->what);
     kb_matrix_arg result = p->out;
     if (!result.tile && !result.va.bits) {
         size_t shape[2] = {p->M, p->N};
         int status = kb_tile_create(proc, p->out_type, 2, shape, p->what, &op->result, err);
-        if (status) return op_abandon(op, status);
+        if (status) return kb_op_abandon(op, status);
         result.tile = op->result;
     }
     op->composite =
@@ -280,16 +319,15 @@ int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *e
                        .b = operand(&p->b, p->in),
                        .out = operand(&result, p->out_type),
                        .acc_bytes = p->acc ? (uint32_t)kb_dtype_size(p->acc->value->dtype) : 0,
-                       .done = op_complete,
+                       .done = kb_op_complete,
                        .object = op};
     int status = kb_composite_check(&op->composite, err);
-    if (status) return op_abandon(op, status);
+    if (status) return kb_op_abandon(op, status);
     op->inputs[0] = kb_tile_retain(p->a.tile);
     op->inputs[1] = kb_tile_retain(p->b.tile);
     op->inputs[2] = kb_tile_retain(p->acc);
     fill_log(op, p, &result);
-    proc->operations++;
-    op->issued = kb_pe_issue(proc->pe, dispatch_composite, op, 0);
+    kb_op_issue(op, dispatch_composite, 0);
     *out = op;
     return KB_OK;
 }

@@ -18,6 +18,7 @@ typedef struct kb_tile {
     kb_value *value;
     kb_proc *owner; /* null once the kernel has ended or the room is given back */
     struct kb_tile *prev, *next;
+    struct kb_tile *parent; /* of a view: its room is the parent's */
     kb_alloc *tcm;
     uint64_t addr;
     const char *made_by; /* "tl.load", for the list of what is live */
@@ -26,14 +27,17 @@ typedef struct kb_tile {
 /* KB_ENOSPC when TCM is full: names the PE and lists the largest live tiles. */
 int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
                    const char *made_by, kb_tile **out, kb_err *err);
+/* The same room under another shape. Takes over the value. */
+kb_tile *kb_tile_view(kb_tile *tile, kb_value *value, const char *made_by);
 kb_tile *kb_tile_retain(kb_tile *tile);
 void kb_tile_release(kb_tile *tile);
 
 typedef struct kb_op {
     uint32_t refs;
     kb_engine *engine;
-    struct kb_op *prev, *next; /* under way */
-    kb_proc *proc;             /* null once it has ended */
+    struct kb_op *prev, *next;           /* under way */
+    kb_proc *proc;                       /* null once it has ended */
+    struct kb_op *proc_prev, *proc_next; /* under way for that process */
     kb_pe *pe;
     kb_completion done;
     const char *what;
@@ -71,6 +75,13 @@ typedef struct kb_product {
 } kb_product;
 
 int kb_kernel_product(kb_proc *proc, const kb_product *product, kb_op **out, kb_err *err);
+
+/* One operation of the vector engine: `compute` has kind, parameters and `in_count`; its values are
+ * taken from the input tiles, a null tile standing for the constant in `constants`. The result is a
+ * new tile. An operation that moves nothing (a reshape) is done at once and gives no operation:
+ * then *out is null and *view has the tile. */
+int kb_kernel_compute(kb_proc *proc, kb_compute *compute, kb_tile *const inputs[3],
+                      const char *what, kb_op **out, kb_tile **view, kb_err *err);
 
 /* A kernel ends: give back its TCM, and drop the effects of operations that it leaves under way. */
 void kb_kernel_forget(kb_proc *proc);

@@ -148,7 +148,7 @@ void kb_launch_instance_end(kb_proc *proc, const char *error)
     kb_launch *launch = proc->launch;
     proc->ending = true;
     if (!error) {
-        if (proc->operations == 0) retire(proc);
+        if (!proc->ops) retire(proc);
         return;
     }
     add_error(launch, error);

@@ -36,7 +36,7 @@ typedef struct kb_proc {
     int target; /* index into the launch's targets */
     kb_pe *pe;
     struct kb_tile *tiles; /* TCM that it holds */
-    uint32_t operations;   /* issued and not completed */
+    struct kb_op *ops;     /* issued and not completed */
     bool ending;           /* its code has ended; it ends when its operations have */
 } kb_proc;
 

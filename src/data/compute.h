@@ -1,0 +1,51 @@
+/* What a PE's vector engine computes: one operation on values, with the types and shapes of the
+ * kernel language.
+ *
+ * kb_compute_infer settles type and shape of the result when the operation is issued, with an error
+ * for operands that do not go together; kb_compute_run fills the result in when the op log gets
+ * there. The arithmetic is data/ops.h's: one rounding per operation. Types follow Triton: tiles of
+ * two types are promoted; integers divided give f32; sums keep the type; argmin and argmax give
+ * i32. */
+#ifndef KB_DATA_COMPUTE_H
+#define KB_DATA_COMPUTE_H
+
+#include "data/ops.h"
+#include "data/value.h"
+
+typedef enum kb_compute_kind {
+    KB_COMPUTE_BINARY, /* op: kb_binary_op */
+    KB_COMPUTE_UNARY,  /* op: kb_unary_op */
+    KB_COMPUTE_REDUCE, /* op: kb_reduce_op; axis or KB_ALL_AXES; keep */
+    KB_COMPUTE_CUMSUM, /* axis */
+    KB_COMPUTE_WHERE,  /* in: condition, a, b */
+    KB_COMPUTE_FMA,    /* in: a, b, c: a * b + c, rounded once */
+    KB_COMPUTE_CAST,
+    KB_COMPUTE_BROADCAST,
+    KB_COMPUTE_RESHAPE,
+    KB_COMPUTE_PERMUTE, /* axes */
+    KB_COMPUTE_CAT,     /* in: a, b; axis */
+    KB_COMPUTE_FULL,    /* number */
+    KB_COMPUTE_ARANGE   /* from `number` in steps of 1 */
+} kb_compute_kind;
+
+typedef struct kb_compute {
+    kb_compute_kind kind;
+    int op, axis;
+    bool keep;
+    int axes[KB_MAX_RANK];
+    double number;
+    kb_value *in[3];
+    int in_count;
+    /* The result: given for CAST (type), BROADCAST, RESHAPE (shape), FULL, ARANGE (both). */
+    kb_dtype dtype;
+    int rank;
+    size_t shape[KB_MAX_RANK];
+} kb_compute;
+
+int kb_compute_infer(kb_compute *c, kb_err *err);
+int kb_compute_run(const kb_compute *c, kb_value *out, kb_err *err);
+
+/* Passes of the vector engine per element (hardware.md's table). 0: no data moves. */
+uint32_t kb_compute_passes(const kb_compute *c);
+
+#endif

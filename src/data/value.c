@@ -1,0 +1,49 @@
+#include "data/value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape)
+{
+    kb_value *value = kb_xcalloc(1, sizeof *value);
+    value->refs = 1;
+    value->dtype = dtype;
+    value->rank = rank;
+    memcpy(value->shape, shape, (size_t)rank * sizeof *shape);
+    return value;
+}
+
+kb_value *kb_value_scalar(kb_dtype dtype, double number)
+{
+    kb_value *value = kb_xcalloc(1, sizeof *value);
+    value->refs = 1;
+    value->dtype = dtype;
+    if (kb_array_create(dtype, 0, NULL, &value->array, NULL) == 0)
+        kb_array_fill(value->array, KB_F64, &number);
+    return value;
+}
+
+kb_value *kb_value_retain(kb_value *value)
+{
+    if (value) value->refs++;
+    return value;
+}
+
+void kb_value_release(kb_value *value)
+{
+    if (!value || --value->refs) return;
+    kb_array_release(value->array);
+    free(value);
+}
+
+size_t kb_value_count(const kb_value *value)
+{
+    size_t count = 1;
+    for (int d = 0; d < value->rank; d++) count *= value->shape[d];
+    return count;
+}
+
+size_t kb_value_bytes(const kb_value *value)
+{
+    return kb_value_count(value) * kb_dtype_size(value->dtype);
+}

@@ -1,0 +1,25 @@
+/* A value that a kernel has made: type and shape are known from the issue of the operation on, the
+ * elements once the op log has been executed that far. Reference counted, by one thread. */
+#ifndef KB_DATA_VALUE_H
+#define KB_DATA_VALUE_H
+
+#include "data/array.h"
+
+typedef struct kb_value {
+    uint32_t refs;
+    kb_dtype dtype;
+    int rank;
+    size_t shape[KB_MAX_RANK];
+    kb_array *array; /* null until computed */
+} kb_value;
+
+kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape);
+kb_value *kb_value_retain(kb_value *value); /* NULL is fine */
+void kb_value_release(kb_value *value);     /* likewise */
+size_t kb_value_count(const kb_value *value);
+size_t kb_value_bytes(const kb_value *value);
+
+/* A constant of rank 0, converted to the type. */
+kb_value *kb_value_scalar(kb_dtype dtype, double number);
+
+#endif

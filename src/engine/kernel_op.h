@@ -1,0 +1,19 @@
+/* Life of a kernel operation, for the files that define operations. Private to src/engine. */
+#ifndef KB_ENGINE_KERNEL_OP_H
+#define KB_ENGINE_KERNEL_OP_H
+
+#include "engine/kernel.h"
+
+/* `what` is static text. Two references: the issuer's and the operation's own. */
+kb_op *kb_op_create(kb_proc *proc, const char *what);
+
+/* Drop an operation that is not issued after all; returns `status`. */
+int kb_op_abandon(kb_op *op, int status);
+
+/* Issue it: dispatch(sim, op, arg) runs when pe_scheduler gets to it. */
+void kb_op_issue(kb_op *op, kb_event_fn dispatch, uint64_t arg);
+
+/* Event: it has completed. */
+void kb_op_complete(kb_sim *sim, void *op, uint64_t arg);
+
+#endif
