@@ -27,16 +27,22 @@ enum {
 };
 const char *kb_use_name(int use);
 
-/* Busy time summed over all PEs; utilisation = busy / (PEs used x time in kernels). */
+/* Busy time summed over all PEs (of fetch and store: without what the ports of TCM did for others);
+ * utilisation = busy / (PEs used x time in kernels). */
 typedef struct kb_engine_use {
     kb_time busy;
     double utilization;
 } kb_engine_use;
 
+/* Bytes at the memories of one kind, whoever reached them. */
+enum { KB_MEMORY_HBM, KB_MEMORY_SRAM, KB_MEMORY_TCM, KB_MEMORY_COUNT };
+const char *kb_memory_kind_name(int memory);
+
 enum { KB_VIOLATIONS_KEPT = 8 };
 
 typedef struct kb_stats {
     uint64_t bytes[KB_BYTES_COUNT];
+    kb_moved memory[KB_MEMORY_COUNT]; /* TCM: what came over the fabric */
     kb_engine_use use[KB_USE_COUNT];
     uint64_t commands, macs;
     uint64_t dma_bytes; /* moved by the DMA engines of PEs */
@@ -46,9 +52,7 @@ typedef struct kb_stats {
     char violations[KB_VIOLATIONS_KEPT][160];
 } kb_stats;
 
-/* Read everything; checks that no link, channel or engine was busy for longer than time has passed,
- * and, when nothing is pending any more, that every transaction and flit that started has arrived
- * and that nothing is left in a queue. */
+/* Read everything, and audit it (hw/audit.h). */
 void kb_stats_collect(kb_engine *engine, kb_stats *stats);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hw/hbm_ctrl.h"
+#include "hw/pe/pe_tcm.h"
 
 /* ---- flits in tandem through the links of a path ---- */
 
@@ -107,6 +108,13 @@ static kb_time arrival(const tandem *t, uint64_t i)
 
 /* ---- the payload, and the memory's channels ---- */
 
+/* What is asked for. */
+typedef struct query {
+    kb_txn_op op;
+    kb_node requester, memory;
+    uint64_t offset, bytes;
+} query;
+
 typedef struct payload {
     uint64_t offset, full;           /* full flits */
     uint32_t flit_bytes, tail_bytes; /* tail: of the last flit if it is shorter, else 0 */
@@ -114,6 +122,7 @@ typedef struct payload {
     kb_time burst, tail_burst; /* of a full flit and the tail in a channel; 0: no channels */
     uint64_t period;           /* flits after which channels recur */
     uint64_t *load;            /* full flits by channel */
+    double gbs;                /* of all channels together */
 } payload;
 
 static uint64_t gcd(uint64_t a, uint64_t b)
@@ -140,22 +149,36 @@ static void count_loads(payload *p)
         p->load[channel_of(p, i)] += turns + (i < p->full % p->period);
 }
 
-static payload cut(const kb_machine *m, kb_node memory, uint64_t offset, uint64_t bytes)
+/* The port of a TCM is one channel whose time goes by bytes, not by bursts. */
+static void pass_port(payload *p, const kb_machine *m, kb_txn_op op)
 {
+    const kb_tcm_config *tcm = kb_machine_config(m, KB_PE_TCM);
+    double gbs = op == KB_TXN_READ ? tcm->read_gbs : tcm->write_gbs;
+    p->burst_bytes = p->flit_bytes;
+    p->gbs = gbs;
+    p->burst = kb_time_transfer(p->flit_bytes, gbs);
+    p->tail_burst = kb_time_transfer(p->tail_bytes, gbs);
+}
+
+static payload cut(const kb_machine *m, const query *q)
+{
+    kb_kind kind = kb_graph_info(m->graph, q->memory)->kind;
     uint32_t flit = m->graph->flit_bytes;
-    payload p = {.offset = offset,
-                 .full = bytes / flit,
+    payload p = {.offset = q->offset,
+                 .full = q->bytes / flit,
                  .flit_bytes = flit,
-                 .tail_bytes = (uint32_t)(bytes % flit),
+                 .tail_bytes = (uint32_t)(q->bytes % flit),
                  .channels = 1,
                  .burst_bytes = 1,
                  .period = 1};
-    if (kb_graph_info(m->graph, memory)->kind == KB_HBM_CTRL) {
+    if (kind == KB_PE_TCM && kb_pe_tcm_charges(m, q->requester, q->memory)) pass_port(&p, m, q->op);
+    if (kind == KB_HBM_CTRL) {
         const kb_hbm_config *hbm = kb_machine_config(m, KB_HBM_CTRL);
         p.channels = hbm->channels;
         p.burst_bytes = hbm->burst_bytes;
         p.burst = (flit + hbm->burst_bytes - 1) / hbm->burst_bytes * hbm->burst;
         p.tail_burst = (p.tail_bytes + hbm->burst_bytes - 1) / hbm->burst_bytes * hbm->burst;
+        p.gbs = 1000.0 * hbm->channels * hbm->burst_bytes / (double)hbm->burst;
         uint64_t turn = (uint64_t)hbm->channels * hbm->burst_bytes;
         p.period = turn / gcd(flit, turn);
     }
@@ -300,17 +323,16 @@ static kb_time close_and_delay(tandem *t, const payload *p, kb_txn_op op)
     return overhead + (op == KB_TXN_READ ? read_time(p, t) : write_time(p, t));
 }
 
-static double slowest(const kb_graph *g, const kb_path *path, const kb_machine *m, kb_node memory)
+/* Of the links and of what the memory's channels or port can do together. */
+static double slowest(const kb_graph *g, const kb_path *path, const payload *p)
 {
     double least = 1e300;
     for (size_t k = 0; k < path->edges.count; k++) {
         double gbs = kb_graph_edge_info(g, path->edges.data[k])->gbs;
         if (gbs < least) least = gbs;
     }
-    if (kb_graph_info(g, memory)->kind != KB_HBM_CTRL) return least;
-    const kb_hbm_config *hbm = kb_machine_config(m, KB_HBM_CTRL);
-    double gbs = 1000.0 * hbm->channels * hbm->burst_bytes / (double)hbm->burst;
-    return gbs < least ? gbs : least;
+    if (!p->burst) return least;
+    return p->gbs < least ? p->gbs : least;
 }
 
 static void add_parts(kb_formula *out, const tandem *t, bool tail)
@@ -337,10 +359,10 @@ int kb_closed_form(kb_machine *m, kb_txn_op op, kb_node requester, kb_node memor
         out->command = kb_path_command_time(g, &path);
         kb_path_reverse(g, &path);
     }
-    payload p = cut(m, memory, offset, bytes);
+    payload p = cut(m, &(query){op, requester, memory, offset, bytes});
     tandem t = open_path(g, &path, p.tail_bytes);
     out->hops = (uint32_t)t.count;
-    out->bottleneck_gbs = slowest(g, &path, m, memory);
+    out->bottleneck_gbs = slowest(g, &path, &p);
     add_parts(out, &t, p.full == 0);
     out->total = out->command + (op == KB_TXN_READ ? read_time(&p, &t) : write_time(&p, &t));
     kb_time plain = out->command + close_and_delay(&t, &p, op);

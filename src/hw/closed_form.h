@@ -18,7 +18,8 @@
  * decide when the last burst is committed. A read's flits are released by the channels at multiples
  * of the burst time, all channels together, and then pass the links as FIFOs in tandem; of the
  * groups that are released together the first and the last decide, by the same convexity. A shorter
- * last flit is followed on its own: it is faster, but stuck behind its predecessors. */
+ * last flit is followed on its own: it is faster, but stuck behind its predecessors. The port of a
+ * TCM is one such channel; SRAM has none. */
 #ifndef KB_HW_CLOSED_FORM_H
 #define KB_HW_CLOSED_FORM_H
 

@@ -18,6 +18,10 @@ struct kb_machine;
 struct kb_txn;
 typedef struct kb_device kb_device;
 
+typedef struct kb_moved {
+    uint64_t read, written; /* bytes */
+} kb_moved;
+
 typedef struct kb_device_class {
     kb_kind kind;
     const char *help;       /* one sentence for the topology reference */
@@ -38,6 +42,9 @@ typedef struct kb_device_class {
 
     /* The request of a read has arrived at this memory: release its flits. */
     void (*request)(kb_device *device, struct kb_txn *txn);
+
+    /* Memories: bytes that this one has taken and given so far. */
+    kb_moved (*moved)(const kb_device *device);
 } kb_device_class;
 
 /* First member of every instance. */

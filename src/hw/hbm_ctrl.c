@@ -50,7 +50,10 @@ static kb_time access_flit(kb_hbm_ctrl *hbm, const kb_hbm_config *config, const 
     uint32_t bursts = (bytes + config->burst_bytes - 1) / config->burst_bytes;
     kb_time time = bursts * config->burst;
     if (channel->last_op != (int)t->request.op) {
-        if (channel->last_op >= 0) time += config->switch_penalty;
+        if (channel->last_op >= 0) {
+            time += config->switch_penalty;
+            hbm->switches++;
+        }
         channel->last_op = (int)t->request.op;
     }
     hbm->bursts += bursts;
@@ -76,6 +79,17 @@ static void request(kb_device *device, kb_txn *t)
     hbm->bytes_read += t->request.rows * t->request.row_bytes;
 }
 
+kb_time kb_hbm_busy(const kb_hbm_ctrl *hbm, const kb_hbm_config *config)
+{
+    return hbm->bursts * config->burst + hbm->switches * config->switch_penalty;
+}
+
+static kb_moved moved(const kb_device *device)
+{
+    const kb_hbm_ctrl *hbm = (const kb_hbm_ctrl *)device;
+    return (kb_moved){hbm->bytes_read, hbm->bytes_written};
+}
+
 const kb_device_class kb_hbm_ctrl_class = {
     .kind = KB_HBM_CTRL,
     .help = "controller of one HBM slice: pseudo-channels that serve bursts in order of arrival",
@@ -86,4 +100,5 @@ const kb_device_class kb_hbm_ctrl_class = {
     .init = init,
     .transit = kb_txn_forward,
     .receive = receive,
-    .request = request};
+    .request = request,
+    .moved = moved};

@@ -25,7 +25,11 @@ typedef struct kb_hbm_channel {
 typedef struct kb_hbm_ctrl {
     kb_device device;
     uint64_t bytes_read, bytes_written, bursts;
+    uint64_t switches; /* of direction */
     kb_hbm_channel channel[];
 } kb_hbm_ctrl;
+
+/* What the bursts and penalties counted so far take, over all channels. */
+kb_time kb_hbm_busy(const kb_hbm_ctrl *hbm, const kb_hbm_config *config);
 
 #endif

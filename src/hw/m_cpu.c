@@ -6,7 +6,10 @@
 #include "hw/msg.h"
 
 static const kb_param params[] = {
-    {"overhead_ns", KB_PARAM_REAL, "ns", "5", 0, 1e6, NULL, "time per message"}, {0}};
+    {"overhead_ns", KB_PARAM_REAL, "ns", "5", 0, 1e6, NULL, "time per message"},
+    {"router", KB_PARAM_STRING, NULL, "auto", 0, 0, NULL,
+     "router that it hangs off, such as r0c2; auto: in the middle of the first row"},
+    {0}};
 
 /* Command times between m_cpu and the PEs: the same in every cube. */
 typedef struct m_cpu_config {

@@ -22,6 +22,7 @@ static const kb_device_class *const all_classes[KB_KIND_COUNT] = {
     [KB_BRIDGE] = &kb_bridge_class,
     [KB_HBM_CTRL] = &kb_hbm_ctrl_class,
     [KB_SRAM] = &kb_sram_class,
+    [KB_UAL_EP] = &kb_ual_ep_class,
     [KB_PE_CPU] = &kb_pe_cpu_class,
     [KB_PE_SCHEDULER] = &kb_pe_scheduler_class,
     [KB_PE_DMA] = &kb_pe_dma_class,
@@ -123,7 +124,7 @@ static size_t die_count(const kb_machine *m)
 
 static void die_fini(kb_machine *m, kb_die_state *state, const kb_die_type *type, int pes)
 {
-    free(state->links);
+    free(state->wires);
     for (size_t n = 0; state->devices && n < type->nodes.count; n++) {
         kb_device *device = state->devices[n];
         if (device && device->class->fini) device->class->fini(device);
@@ -170,7 +171,14 @@ static kb_die_state *state_of(kb_machine *m, kb_place place)
     return place.sip < 0 ? &m->system : &m->dies[place.sip * m->graph->dies + place.die];
 }
 
-kb_link *kb_machine_link(kb_machine *m, kb_edge edge)
+static kb_wire *make_wires(size_t count)
+{
+    kb_wire *wires = kb_xcalloc(count, sizeof *wires);
+    for (size_t i = 0; i < count; i++) wires[i].to = KB_NO_NODE;
+    return wires;
+}
+
+kb_wire *kb_machine_wire(kb_machine *m, kb_edge edge)
 {
     const kb_graph *g = m->graph;
     const kb_die_type *type = &g->system;
@@ -188,8 +196,8 @@ kb_link *kb_machine_link(kb_machine *m, kb_edge edge)
         state = state_of(m, place);
         local = rest - g->die_edge[die];
     }
-    if (!state->links) state->links = kb_xcalloc(type->edges.count, sizeof *state->links);
-    return &state->links[local];
+    if (!state->wires) state->wires = make_wires(type->edges.count);
+    return &state->wires[local];
 }
 
 kb_device *kb_machine_device(kb_machine *m, kb_node node)
@@ -236,14 +244,30 @@ static kb_edge first_edge(const kb_graph *g, size_t die)
 void kb_machine_each_link(kb_machine *m, kb_link_visitor visit, void *user)
 {
     const kb_graph *g = m->graph;
-    for (size_t e = 0; m->system.links && e < g->system.edges.count; e++)
-        visit(user, (kb_edge)e, &g->system.edges.data[e], &m->system.links[e]);
+    for (size_t e = 0; m->system.wires && e < g->system.edges.count; e++)
+        visit(user, (kb_edge)e, &g->system.edges.data[e], &m->system.wires[e].link);
     for (size_t d = 0; d < die_count(m); d++) {
-        if (!m->dies[d].links) continue;
-        const kb_die_type *type =
-            kb_graph_die_type(g, (kb_place){0, (int)(d % (size_t)g->dies), 0});
+        if (!m->dies[d].wires) continue;
+        const kb_die_type *type = kb_graph_die_type(g, (kb_place){0, (int)(d % (size_t)g->dies), 0});
         for (size_t e = 0; e < type->edges.count; e++)
-            visit(user, first_edge(g, d) + (kb_edge)e, &type->edges.data[e], &m->dies[d].links[e]);
+            visit(user, first_edge(g, d) + (kb_edge)e, &type->edges.data[e],
+                  &m->dies[d].wires[e].link);
+    }
+}
+
+void kb_machine_each_wire(kb_machine *m, kb_wire_visitor visit, void *user)
+{
+    const kb_graph *g = m->graph;
+    for (size_t e = 0; m->system.wires && e < g->system.edges.count; e++)
+        visit(user, g->system.edges.data[e].from, &g->system.edges.data[e], &m->system.wires[e]);
+    for (size_t d = 0; d < die_count(m); d++) {
+        if (!m->dies[d].wires) continue;
+        kb_place place = {(int)(d / (size_t)g->dies), (int)(d % (size_t)g->dies), 0};
+        const kb_die_type *type = kb_graph_die_type(g, place);
+        for (size_t e = 0; e < type->edges.count; e++) {
+            place.local = type->edges.data[e].from;
+            visit(user, kb_graph_node(g, place), &type->edges.data[e], &m->dies[d].wires[e]);
+        }
     }
 }
 
@@ -271,11 +295,16 @@ int kb_machine_memory(const kb_machine *m, kb_paddr address, kb_node *node, uint
     int status = kb_paddr_decode(&m->layout, address, &at, err);
     if (status) return status;
     *offset = at.offset;
+    if ((int)at.sip >= m->graph->sips ||
+        (at.die_kind == KB_DIE_CUBE && (int)at.die >= kb_graph_cubes(m->graph)))
+        return kb_fail(err, KB_EINVAL, "sip%u.cube%u is not in this machine", at.sip, at.die);
     if (at.unit == KB_UNIT_HBM)
         *node = kb_graph_slice(m->graph, (int)at.sip, (int)at.die, (int)at.index);
     else if (at.unit == KB_UNIT_CUBE_SRAM)
         *node =
             kb_graph_node(m->graph, (kb_place){(int)at.sip, (int)at.die, m->graph->cube_plan.sram});
+    else if (at.unit == KB_UNIT_PE_TCM)
+        *node = kb_graph_pe(m->graph, (int)at.sip, (int)at.die, (int)at.index, KB_PE_TCM);
     else
         return kb_fail(err, KB_EINVAL, "%s is not a memory that transactions reach",
                        kb_unit_name(at.unit));

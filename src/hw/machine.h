@@ -15,9 +15,16 @@
 
 struct kb_pe;
 
+/* A link in use, and where it has been seen to lead. */
+typedef struct kb_wire {
+    kb_link link; /* first: hops of transactions point at it */
+    kb_node to;   /* KB_NO_NODE: nothing has gone over it */
+    bool several; /* leads to more than one node: the wire of a port that chiplets share */
+} kb_wire;
+
 /* State of one die, all of it lazily created. */
 typedef struct kb_die_state {
-    kb_link *links;          /* by local edge */
+    kb_wire *wires;          /* by local edge */
     kb_device **devices;     /* by local node */
     struct kb_pe **pes;      /* of a cube, by number */
     kb_pagetable *pagetable; /* of a cube, shared by its PEs' MMUs */
@@ -40,7 +47,12 @@ typedef struct kb_machine {
     struct kb_txn *txns_made;
     uint64_t txns_started, txns_completed;
     uint64_t flits_injected, flits_delivered;
-    uint64_t flit_hops; /* flits times links */
+    uint64_t flit_hops;       /* flits times links */
+    uint64_t short_flit_hops; /* those of flits that are not full */
+
+    /* Kept apart from what links, channels and servers count, for the audit. */
+    uint64_t host_bytes[2]; /* by kb_txn_op: requested by the host */
+    kb_time waited;         /* for links, by transactions that have completed */
 } kb_machine;
 
 int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err *err);
@@ -52,7 +64,11 @@ enum { KB_SECTION_MAX = 64 };
 size_t kb_machine_sections(kb_section out[KB_SECTION_MAX]);
 
 const void *kb_machine_config(const kb_machine *m, kb_kind kind);
-kb_link *kb_machine_link(kb_machine *m, kb_edge edge);
+kb_wire *kb_machine_wire(kb_machine *m, kb_edge edge);
+static inline kb_link *kb_machine_link(kb_machine *m, kb_edge edge)
+{
+    return &kb_machine_wire(m, edge)->link;
+}
 kb_device *kb_machine_device(kb_machine *m, kb_node node); /* of a class with state */
 struct kb_pe *kb_machine_pe(kb_machine *m, int sip, int cube, int pe);
 kb_pagetable *kb_machine_pagetable(kb_machine *m, int sip, int cube);
@@ -60,13 +76,17 @@ kb_pagetable *kb_machine_pagetable(kb_machine *m, int sip, int cube);
 /* Visit what exists, in the order of numbers. */
 typedef void (*kb_link_visitor)(void *user, kb_edge edge, const kb_edge_info *info,
                                 const kb_link *link);
+typedef void (*kb_wire_visitor)(void *user, kb_node from, const kb_edge_info *info,
+                                const kb_wire *wire);
 typedef void (*kb_device_visitor)(void *user, kb_device *device);
 typedef void (*kb_pe_visitor)(void *user, struct kb_pe *pe);
 void kb_machine_each_link(kb_machine *m, kb_link_visitor visit, void *user);
+void kb_machine_each_wire(kb_machine *m, kb_wire_visitor visit, void *user);
 void kb_machine_each_device(kb_machine *m, kb_device_visitor visit, void *user);
 void kb_machine_each_pe(kb_machine *m, kb_pe_visitor visit, void *user);
 
-/* The memory node behind a physical address, and the offset within it. */
+/* The memory node behind a physical address (an HBM slice, the SRAM of a cube, the TCM of a PE), and
+ * the offset within it. KB_EINVAL for other units and for a SIP or cube that this machine lacks. */
 int kb_machine_memory(const kb_machine *m, kb_paddr address, kb_node *node, uint64_t *offset,
                       kb_err *err);
 

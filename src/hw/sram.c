@@ -1,5 +1,5 @@
-/* The cube's shared SRAM: as fast as the link to its router; bytes are committed on arrival and
- * read data leaves as the link takes it. */
+#include "hw/sram.h"
+
 #include "hw/classes.h"
 
 static const kb_param params[] = {
@@ -7,23 +7,33 @@ static const kb_param params[] = {
     {"size_mb", KB_PARAM_INT, "MiB", "32", 1, 16384, NULL, "capacity per cube"},
     {"bw_gbs", KB_PARAM_REAL, "GB/s", "128", 1e-3, 1e5, NULL,
      "bandwidth to its router, per direction"},
+    {"router", KB_PARAM_STRING, NULL, "auto", 0, 0, NULL,
+     "router that it hangs off, such as r3c0; auto: in the middle of the first column"},
     {0}};
 
 static size_t state_size(const void *config)
 {
     (void)config;
-    return sizeof(kb_device);
+    return sizeof(kb_sram);
 }
 
 static void receive(kb_sim *sim, void *object, uint64_t arg)
 {
-    (void)arg;
-    kb_txn_written(object, sim->now);
+    kb_txn *t = object;
+    ((kb_sram *)t->memory)->bytes_written += kb_txn_flit_bytes(t, kb_txn_flit(arg));
+    kb_txn_written(t, sim->now);
 }
 
 static void request(kb_device *device, kb_txn *t)
 {
     for (uint32_t flit = 0; flit < t->flits; flit++) kb_txn_release(t, flit, device->m->sim->now);
+    ((kb_sram *)device)->bytes_read += t->request.rows * t->request.row_bytes;
+}
+
+static kb_moved moved(const kb_device *device)
+{
+    const kb_sram *sram = (const kb_sram *)device;
+    return (kb_moved){sram->bytes_read, sram->bytes_written};
 }
 
 const kb_device_class kb_sram_class = {.kind = KB_SRAM,
@@ -32,4 +42,5 @@ const kb_device_class kb_sram_class = {.kind = KB_SRAM,
                                        .state_size = state_size,
                                        .transit = kb_txn_forward,
                                        .receive = receive,
-                                       .request = request};
+                                       .request = request,
+                                       .moved = moved};

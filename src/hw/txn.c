@@ -1,5 +1,7 @@
 #include "hw/txn.h"
 
+#include "hw/pe/pe.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +100,7 @@ static void complete(kb_sim *sim, void *object, uint64_t arg)
     kb_txn *t = object;
     t->ended = sim->now;
     t->m->txns_completed++;
+    for (uint32_t i = 0; i < t->hop_count; i++) t->m->waited += t->hops[i].waited;
     kb_txn_request r = t->request;
     if (r.watch) r.watch(r.object, t);
     give(t);
@@ -138,6 +141,25 @@ static void data_arrives(kb_sim *sim, void *object, uint64_t arg)
 
 /* ---- starting ---- */
 
+static kb_link *use_wire(kb_machine *m, kb_edge edge, kb_node to)
+{
+    kb_wire *wire = kb_machine_wire(m, edge);
+    if (wire->to == KB_NO_NODE) wire->to = to;
+    if (wire->to != to) wire->several = true;
+    return &wire->link;
+}
+
+/* The requester's side of the books: what it asked for, whatever arrives. */
+static void count_request(kb_machine *m, const kb_txn_request *r)
+{
+    uint64_t bytes = r->rows * r->row_bytes;
+    const kb_node_info *info = kb_graph_info(m->graph, r->requester);
+    if (info->kind == KB_HOST) m->host_bytes[r->op] += bytes;
+    if (info->kind != KB_PE_DMA) return;
+    kb_place place = kb_graph_place(m->graph, r->requester);
+    kb_machine_pe(m, place.sip, place.die, info->a)->dma_bytes[r->op] += bytes;
+}
+
 static void fill_hops(kb_txn *t, const kb_path *path)
 {
     kb_machine *m = t->m;
@@ -151,7 +173,7 @@ static void fill_hops(kb_txn *t, const kb_path *path)
                         .node = path->nodes.data[i]};
         if (i + 1 == t->hop_count) break;
         const kb_edge_info *edge = kb_graph_edge_info(m->graph, path->edges.data[i]);
-        hop->link = kb_machine_link(m, path->edges.data[i]);
+        hop->link = use_wire(m, path->edges.data[i], path->nodes.data[i + 1]);
         hop->flit_occupancy = edge->flit_occupancy;
         hop->propagation = edge->propagation;
         hop->gbs = edge->gbs;
@@ -184,6 +206,9 @@ static void start(kb_txn *t)
     t->memory = kb_machine_device(m, t->request.memory);
     t->id = m->txns_started++;
     m->flits_injected += t->flits;
+    count_request(m, &t->request);
+    m->short_flit_hops +=
+        t->row_tail == t->flit_bytes ? 0 : t->request.rows * m->path.edges.count;
     t->command = kb_path_command_time(m->graph, &m->path);
     if (t->request.op == KB_TXN_WRITE) {
         fill_hops(t, &m->path);

@@ -48,6 +48,8 @@ static const kb_param pe_layout_params[] = {
     {"corners", KB_PARAM_STRING_LIST, NULL, "[NW, NE, SW, SE]", 0, 0, "NW NE SW SE",
      "corners of a cube that hold PEs, in the order in which PEs are numbered"},
     {"pe_per_corner", KB_PARAM_INT, NULL, "2", 1, KB_PE_MAX, NULL, "PEs in each of these corners"},
+    {"pe_routers", KB_PARAM_STRING_LIST, NULL, "[]", 0, 0, NULL,
+     "router of every PE, in the order of PEs, such as [r0c0, r0c1]; []: from the corners inwards"},
     {0}};
 
 static const kb_param memory_map_params[] = {
@@ -59,6 +61,7 @@ static const kb_param memory_map_params[] = {
 const kb_section kb_topo_sections[] = {
     {"system", "the tray: one host, identical SIPs, a fabric between them", system_params, false},
     {"system.sips", "how many SIPs", sips_params, false},
+    {"system.sips.grid", "how the SIPs are arranged, for collectives", kb_grid_params, false},
     {"system.host_link", "PCIe from the host to every IO chiplet", host_link_params, false},
     {"system.fabric", "links between the SIPs' IO chiplets and the switch", fabric_params, false},
     {"sip.cube_mesh", "the cubes of a SIP", cube_mesh_params, false},
@@ -137,47 +140,6 @@ static void build_system(kb_graph *g)
     /* Sorted as built; the system's node count is two, so no index is needed. */
 }
 
-static void build_io(kb_graph *g, int io)
-{
-    const kb_spec *spec = g->spec;
-    kb_die_type *die = &g->io[io];
-    kb_io_plan *plan = &g->io_plan[io];
-    char path[64];
-    snprintf(path, sizeof path, "sip.io_chiplets[%d].side", io);
-    plan->side = (enum kb_side)(strchr("NESW", kb_spec_string(spec, path)[0]) - "NESW");
-    plan->phys = plan->side == KB_NORTH || plan->side == KB_SOUTH ? g->mesh_w : g->mesh_h;
-    plan->connections = g->cube_plan.connections;
-
-    double gbs = kb_spec_real(spec, "io.io_noc.bw_gbs");
-    double wire_mm = kb_spec_real(spec, "io.io_noc.link_mm");
-    plan->io_noc = kb_die_add_node(g, die, (kb_node_info){.kind = KB_IO_NOC});
-    kb_node_info at_wire = {.home = plan->io_noc, .x_mm = wire_mm};
-    at_wire.kind = KB_PCIE_EP;
-    plan->pcie_ep = kb_die_add_node(g, die, at_wire);
-    at_wire.kind = KB_IO_CPU;
-    plan->io_cpu = kb_die_add_node(g, die, at_wire);
-    plan->ucie = (uint16_t)die->nodes.count;
-    at_wire.kind = KB_IO_UCIE;
-    for (int p = 0; p < plan->phys * plan->connections; p++) {
-        at_wire.a = (uint16_t)(p / plan->connections);
-        at_wire.b = (uint16_t)(p % plan->connections);
-        kb_die_add_node(g, die, at_wire);
-    }
-    for (size_t n = plan->pcie_ep; n < die->nodes.count; n++)
-        kb_die_join(g, die, plan->io_noc, (uint16_t)n, gbs);
-    kb_die_add_edge(g, die, plan->pcie_ep, KB_TO_HOST,
-                    kb_spec_real(spec, "system.host_link.length_mm"),
-                    kb_spec_real(spec, "system.host_link.bw_gbs"));
-    kb_die_add_edge(g, die, plan->pcie_ep, KB_TO_SWITCH,
-                    kb_spec_real(spec, "system.fabric.length_mm"),
-                    kb_spec_real(spec, "system.fabric.bw_gbs"));
-    for (int p = 0; p < plan->phys * plan->connections; p++)
-        kb_die_add_edge(g, die, (uint16_t)(plan->ucie + p), KB_TO_PEER,
-                        kb_spec_real(spec, "cube.ucie.length_mm"),
-                        kb_spec_real(spec, "cube.ucie.bw_gbs"));
-    kb_die_finish(die);
-}
-
 /* Where each die begins in the numbering of its SIP. */
 static int number_dies(kb_graph *g, kb_err *err)
 {
@@ -218,11 +180,12 @@ static int build(kb_graph *g, kb_err *err)
                        "the host cannot reach the SIP",
                        kb_spec_path(spec), ios);
     g->ios = (int)ios;
-    int status = kb_build_cube(g, err);
+    int status = kb_grid_read(&g->grid, spec, err);
+    if (!status) status = kb_build_cube(g, err);
     if (status) return status;
     build_system(g);
-    for (int io = 0; io < g->ios; io++) build_io(g, io);
-    return number_dies(g, err);
+    status = kb_build_ios(g, err);
+    return status ? status : number_dies(g, err);
 }
 
 int kb_graph_create(kb_graph **out, const kb_spec *spec, kb_err *err)

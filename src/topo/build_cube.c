@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PE_ROUTERS "cube.pe_layout.pe_routers"
+
 typedef struct builder {
     kb_graph *g;
     kb_die_type *die;
     kb_cube_plan *plan;
     const kb_spec *spec;
-    double pitch, margin_x, margin_y;
     kb_err *err;
 } builder;
 
@@ -26,83 +27,6 @@ static uint16_t add(builder *b, kb_node_info info)
 static const kb_node_info *info_of(const builder *b, uint16_t local)
 {
     return &b->die->nodes.data[local];
-}
-
-static int read_missing(builder *b, bool missing[KB_MESH_MAX][KB_MESH_MAX])
-{
-    const char *path = "cube.noc.missing";
-    for (size_t i = 0; i < kb_spec_count(b->spec, path); i++) {
-        const char *name = kb_spec_list_string(b->spec, path, i);
-        int r, c, used = 0;
-        if (sscanf(name, "r%2dc%2d%n", &r, &c, &used) != 2 || name[used] || r < 0 || c < 0)
-            return kb_spec_reject(b->spec, path, b->err,
-                                  "expected router names such as r2c3, got \"%s\"", name);
-        if (r >= b->plan->rows || c >= b->plan->cols)
-            return kb_spec_reject(b->spec, path, b->err,
-                                  "there is no router %s in a mesh of %d rows and %d columns", name,
-                                  b->plan->rows, b->plan->cols);
-        missing[r][c] = true;
-    }
-    return KB_OK;
-}
-
-static int add_routers(builder *b)
-{
-    kb_cube_plan *plan = b->plan;
-    bool missing[KB_MESH_MAX][KB_MESH_MAX] = {{false}};
-    int status = read_missing(b, missing);
-    if (status) return status;
-    b->pitch = kb_spec_real(b->spec, "cube.noc.pitch_mm");
-    b->margin_x = (plan->width_mm - (plan->cols - 1) * b->pitch) / 2;
-    b->margin_y = (plan->width_mm - (plan->rows - 1) * b->pitch) / 2;
-    if (b->margin_x < 0 || b->margin_y < 0)
-        return kb_spec_reject(b->spec, "cube.noc.pitch_mm", b->err,
-                              "%d x %d routers %g mm apart do not fit into a cube of %g mm",
-                              plan->rows, plan->cols, b->pitch, plan->width_mm);
-    for (int r = 0; r < plan->rows; r++)
-        for (int c = 0; c < plan->cols; c++) {
-            plan->router[r][c] = KB_NO_LOCAL;
-            if (missing[r][c]) continue;
-            kb_node_info info =
-                at(KB_ROUTER, b->margin_x + c * b->pitch, b->margin_y + r * b->pitch);
-            info.a = (uint16_t)r;
-            info.b = (uint16_t)c;
-            info.home = (uint16_t)b->die->nodes.count;
-            plan->router[r][c] = add(b, info);
-        }
-    if (b->die->nodes.count == 0)
-        return kb_spec_reject(b->spec, "cube.noc.missing", b->err, "no router is left");
-    return KB_OK;
-}
-
-static void join_routers(builder *b)
-{
-    const kb_cube_plan *plan = b->plan;
-    double gbs = kb_spec_real(b->spec, "cube.noc.bw_gbs");
-    for (int r = 0; r < plan->rows; r++)
-        for (int c = 0; c < plan->cols; c++) {
-            uint16_t here = plan->router[r][c];
-            if (here == KB_NO_LOCAL) continue;
-            if (c + 1 < plan->cols && plan->router[r][c + 1] != KB_NO_LOCAL)
-                kb_die_join(b->g, b->die, here, plan->router[r][c + 1], gbs);
-            if (r + 1 < plan->rows && plan->router[r + 1][c] != KB_NO_LOCAL)
-                kb_die_join(b->g, b->die, here, plan->router[r + 1][c], gbs);
-        }
-}
-
-/* The existing router that is nearest to (row, col); equals go to the lower row, then column. */
-static uint16_t router_near(const builder *b, int row, int col)
-{
-    uint16_t best = KB_NO_LOCAL;
-    int best_distance = 1 << 20;
-    for (int r = 0; r < b->plan->rows; r++)
-        for (int c = 0; c < b->plan->cols; c++) {
-            int distance = (r > row ? r - row : row - r) + (c > col ? c - col : col - c);
-            if (b->plan->router[r][c] == KB_NO_LOCAL || distance >= best_distance) continue;
-            best = b->plan->router[r][c];
-            best_distance = distance;
-        }
-    return best;
 }
 
 /* Connections spread inwards from both ends of a side: 0, 1, ..., n-2, n-1. */
@@ -124,7 +48,7 @@ static void add_ucie(builder *b)
             int place = spread(c, plan->connections, across ? plan->cols : plan->rows);
             int row = across ? (side == KB_NORTH ? 0 : plan->rows - 1) : place;
             int col = across ? place : (side == KB_WEST ? 0 : plan->cols - 1);
-            uint16_t router = router_near(b, row, col);
+            uint16_t router = kb_noc_nearest(plan, row, col);
             const kb_node_info *home = info_of(b, router);
             kb_node_info info = at(KB_UCIE, home->x_mm, home->y_mm);
             if (across) info.y_mm = side == KB_NORTH ? 0 : w;
@@ -141,15 +65,21 @@ static void add_ucie(builder *b)
         }
 }
 
-/* A node that hangs off the router nearest to (row, col), at the router's place. */
-static uint16_t add_at_router(builder *b, kb_kind kind, int row, int col, double gbs)
+/* A node that hangs off the router that a parameter names, or nearest to (row, col) if that is
+ * "auto"; it stands at the router's place. */
+static int add_at_router(builder *b, kb_kind kind, int row, int col, double gbs, uint16_t *node)
 {
-    uint16_t router = router_near(b, row, col);
+    char path[64];
+    snprintf(path, sizeof path, "%s.router", kb_kind_section(kind));
+    const char *name = kb_spec_string(b->spec, path);
+    uint16_t router = kb_noc_nearest(b->plan, row, col);
+    int status = strcmp(name, "auto") ? kb_noc_find(b->g, path, name, &router, b->err) : KB_OK;
+    if (status) return status;
     kb_node_info info = at(kind, info_of(b, router)->x_mm, info_of(b, router)->y_mm);
     info.home = router;
-    uint16_t node = add(b, info);
-    kb_die_join(b->g, b->die, router, node, gbs);
-    return node;
+    *node = add(b, info);
+    kb_die_join(b->g, b->die, router, *node, gbs);
+    return KB_OK;
 }
 
 /* Routers of the PEs of a corner: from the corner inwards along a row, then the next row. North
@@ -168,14 +98,19 @@ static uint16_t pe_router(const builder *b, const char *corner, int n)
     int col = n % width;
     if (!west) col = plan->cols - width + col;
     if (!north) row = plan->rows - 1 - row;
-    return router_near(b, row, col);
+    return kb_noc_nearest(plan, row, col);
 }
 
-static void add_pe(builder *b, const char *corner, int n_in_corner)
+static int add_pe(builder *b, const char *corner, int n_in_corner)
 {
     kb_cube_plan *plan = b->plan;
     int pe = plan->pes++;
     uint16_t router = pe_router(b, corner, n_in_corner);
+    if (kb_spec_count(b->spec, PE_ROUTERS)) {
+        const char *name = kb_spec_list_string(b->spec, PE_ROUTERS, (size_t)pe);
+        int status = kb_noc_find(b->g, PE_ROUTERS, name, &router, b->err);
+        if (status) return status;
+    }
     const kb_node_info home = *info_of(b, router);
     double gbs = kb_spec_real(b->spec, "cube.noc.bw_gbs");
     plan->pe[pe] = (uint16_t)b->die->nodes.count;
@@ -189,9 +124,10 @@ static void add_pe(builder *b, const char *corner, int n_in_corner)
         if (kind == KB_PE_CPU || kind == KB_PE_DMA || kind == KB_PE_TCM || kind == KB_PE_MMU)
             kb_die_join(b->g, b->die, router, node, gbs);
     }
+    return KB_OK;
 }
 
-static int add_pes(builder *b)
+static int check_pes(const builder *b)
 {
     size_t corners = kb_spec_count(b->spec, "cube.pe_layout.corners");
     int per_corner = (int)kb_spec_int(b->spec, "cube.pe_layout.pe_per_corner");
@@ -205,10 +141,23 @@ static int add_pes(builder *b)
                         kb_spec_list_string(b->spec, "cube.pe_layout.corners", j)))
                 return kb_spec_reject(b->spec, "cube.pe_layout.corners", b->err,
                                       "a corner is listed twice");
-    for (size_t i = 0; i < corners; i++)
-        for (int n = 0; n < per_corner; n++)
-            add_pe(b, kb_spec_list_string(b->spec, "cube.pe_layout.corners", i), n);
+    size_t routers = kb_spec_count(b->spec, PE_ROUTERS);
+    if (routers && routers != corners * (size_t)per_corner)
+        return kb_spec_reject(b->spec, PE_ROUTERS, b->err,
+                              "%zu routers for the %zu PEs of %zu corners", routers,
+                              corners * (size_t)per_corner, corners);
     return KB_OK;
+}
+
+static int add_pes(builder *b)
+{
+    int status = check_pes(b);
+    size_t corners = kb_spec_count(b->spec, "cube.pe_layout.corners");
+    int per_corner = (int)kb_spec_int(b->spec, "cube.pe_layout.pe_per_corner");
+    for (size_t i = 0; i < corners && !status; i++)
+        for (int n = 0; n < per_corner && !status; n++)
+            status = add_pe(b, kb_spec_list_string(b->spec, "cube.pe_layout.corners", i), n);
+    return status;
 }
 
 /* The PE beside which a slice lies: inverse of kb_graph_own_slice. */
@@ -302,19 +251,16 @@ int kb_build_cube(kb_graph *g, kb_err *err)
 {
     kb_cube_plan *plan = &g->cube_plan;
     builder b = {.g = g, .die = &g->cube, .plan = plan, .spec = g->spec, .err = err};
-    plan->rows = (int)kb_spec_int(g->spec, "cube.noc.rows");
-    plan->cols = (int)kb_spec_int(g->spec, "cube.noc.cols");
     plan->width_mm = kb_spec_real(g->spec, "sip.cube_mesh.pitch_mm");
     plan->connections = (int)kb_spec_int(g->spec, "cube.ucie.connections");
-    int status = add_routers(&b);
+    int status = kb_noc_build(g, err);
     if (status) return status;
-    join_routers(&b);
     add_ucie(&b);
     double noc_gbs = kb_spec_real(g->spec, "cube.noc.bw_gbs");
-    plan->m_cpu = add_at_router(&b, KB_M_CPU, 0, (plan->cols - 1) / 2, noc_gbs);
-    plan->sram =
-        add_at_router(&b, KB_SRAM, plan->rows / 2, 0, kb_spec_real(g->spec, "cube.sram.bw_gbs"));
-    status = add_pes(&b);
+    double sram_gbs = kb_spec_real(g->spec, "cube.sram.bw_gbs");
+    status = add_at_router(&b, KB_M_CPU, 0, (plan->cols - 1) / 2, noc_gbs, &plan->m_cpu);
+    if (!status) status = add_at_router(&b, KB_SRAM, plan->rows / 2, 0, sram_gbs, &plan->sram);
+    if (!status) status = add_pes(&b);
     if (status) return status;
     add_hbm(&b);
     kb_die_finish(&g->cube);

@@ -19,6 +19,7 @@ static const struct {
     [KB_BRIDGE] = {"bridge", "cube.bridge"},
     [KB_HBM_CTRL] = {"hbm_ctrl", "cube.hbm_ctrl"},
     [KB_SRAM] = {"sram", "cube.sram"},
+    [KB_UAL_EP] = {"ual_ep", "io.ual_ep"},
     [KB_PE_CPU] = {"pe_cpu", "pe.pe_cpu"},
     [KB_PE_SCHEDULER] = {"pe_scheduler", "pe.pe_scheduler"},
     [KB_PE_DMA] = {"pe_dma", "pe.pe_dma"},

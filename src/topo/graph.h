@@ -1,9 +1,10 @@
 /* The machine as a graph: nodes, directed edges, and where they are.
  *
- * All cubes of a machine are alike, so are its IO chiplets on one side: the graph keeps one
- * template per die type and computes everything else, so that a system of a thousand SIPs costs no
- * more to build than one. A node is a number: system nodes first (host, switch), then SIP by SIP,
- * each with its cubes (row by row) and its IO chiplets. Edges are numbered the same way.
+ * All SIPs of a machine are alike, and so are all cubes: the graph keeps one template for a cube
+ * and one for each IO chiplet of a SIP and computes everything else, so that a system of a thousand
+ * SIPs costs no more to build than one. A node is a number: system nodes first (host, switch), then
+ * SIP by SIP, each with its cubes (row by row) and its IO chiplets. Edges are numbered the same
+ * way.
  *
  * Every edge is one direction of a full-duplex link; the two directions share nothing. */
 #ifndef KB_TOPO_GRAPH_H
@@ -15,6 +16,7 @@
 #include "base/err.h"
 #include "base/vec.h"
 #include "sim/time.h"
+#include "topo/grid.h"
 #include "topo/spec.h"
 
 typedef uint32_t kb_node;
@@ -35,6 +37,7 @@ typedef enum kb_kind {
     KB_BRIDGE,
     KB_HBM_CTRL,
     KB_SRAM,
+    KB_UAL_EP,
     KB_PE_CPU,
     KB_PE_SCHEDULER,
     KB_PE_DMA,
@@ -48,8 +51,6 @@ typedef enum kb_kind {
 
 const char *kb_kind_name(kb_kind kind);    /* "hbm_ctrl" */
 const char *kb_kind_section(kb_kind kind); /* "cube.hbm_ctrl" */
-
-enum kb_side { KB_NORTH, KB_EAST, KB_SOUTH, KB_WEST };
 
 /* A node of a die template. `a` and `b` are the indices in its name: row and column of a router,
  * side and connection of a UCIe port, slice, PE (first), half of a crossbar, side of a bridge. */
@@ -83,12 +84,13 @@ enum { KB_MESH_MAX = 16, KB_PE_MAX = 32, KB_SLICE_MAX = 64 };
 /* What routing and naming need to know of a cube, in local node numbers. */
 typedef struct kb_cube_plan {
     int rows, cols, pes, slices, connections;
-    bool xbar; /* HBM behind crossbars; otherwise on the PEs' routers */
+    bool xbar;       /* HBM behind crossbars; otherwise on the PEs' routers */
+    bool skip_links; /* routers that face each other across missing ones are joined */
     double width_mm;
     uint16_t router[KB_MESH_MAX][KB_MESH_MAX]; /* KB_NO_LOCAL where there is none */
     uint8_t *next;                             /* [from][to] -> side, cells row * cols + col */
-    uint16_t neighbour[KB_MESH_MAX * KB_MESH_MAX][4];
-    uint16_t ucie[4][KB_MESH_MAX]; /* [side][connection] */
+    uint16_t neighbour[KB_MESH_MAX * KB_MESH_MAX][4]; /* [cell][side] -> router */
+    uint16_t ucie[4][KB_MESH_MAX];                    /* [side][connection] */
     uint16_t m_cpu, sram, xbars[2], bridges[2];
     uint16_t slice[KB_SLICE_MAX];
     uint16_t slice_entry[KB_SLICE_MAX]; /* router through which remote traffic reaches it */
@@ -99,8 +101,10 @@ typedef struct kb_cube_plan {
 
 typedef struct kb_io_plan {
     enum kb_side side;
+    int first; /* cube of its edge, from the west or north, that PHY 0 leads to */
     int phys, connections;
     uint16_t pcie_ep, io_cpu, io_noc, ucie; /* ucie: first, phy by phy */
+    uint16_t fabric_ep;                     /* joined to the switch: ual_ep, or else pcie_ep */
 } kb_io_plan;
 
 typedef struct kb_graph {
@@ -108,7 +112,8 @@ typedef struct kb_graph {
     uint32_t flit_bytes;
     double ns_per_mm;
     int sips, mesh_w, mesh_h, ios;
-    int dies; /* of a SIP: cubes, then IO chiplets */
+    int dies;     /* of a SIP: cubes, then IO chiplets */
+    kb_grid grid; /* of the SIPs */
 
     kb_die_type system, cube, io[8];
     kb_cube_plan cube_plan;

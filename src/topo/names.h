@@ -1,6 +1,6 @@
 /* Names of nodes: made and parsed here and nowhere else.
  *
- *   host  fabric.switch0  sip0.io0.pcie_ep  sip0.io0.ucie2.conn1  sip0.cube5.r2c1
+ *   host  fabric.switch0  sip0.io0.pcie_ep  sip0.io0.ual_ep  sip0.io0.ucie2.conn1  sip0.cube5.r2c1
  *   sip0.cube5.ucie_e.conn0  sip0.cube5.xbar.top  sip0.cube5.bridge.left
  *   sip0.cube5.hbm_ctrl.slice3  sip0.cube5.pe3.pe_dma */
 #ifndef KB_TOPO_NAMES_H

@@ -10,12 +10,13 @@
 #include <stddef.h>
 
 typedef enum kb_param_type {
-    KB_PARAM_INT,        /* integer in [min, max] */
-    KB_PARAM_REAL,       /* number in [min, max] */
-    KB_PARAM_BOOL,       /* true or false */
+    KB_PARAM_INT,  /* integer in [min, max] */
+    KB_PARAM_REAL, /* number in [min, max] */
+    KB_PARAM_BOOL, /* true or false */
     KB_PARAM_STRING,
     KB_PARAM_CHOICE,     /* one of `choices`, separated by spaces */
     KB_PARAM_INT_LIST,   /* [1, 2, 3]; each in [min, max] */
+    KB_PARAM_REAL_LIST,  /* [1.5, 2]; each in [min, max] */
     KB_PARAM_STRING_LIST /* [a, b]; each one of `choices` if given */
 } kb_param_type;
 

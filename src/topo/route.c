@@ -164,43 +164,41 @@ static bool to_next_cube(walk *w, enum kb_side side, uint16_t target)
     return cross(w, KB_TO_PEER, next);
 }
 
+static int cube_distance(const kb_graph *g, int a, int b)
+{
+    int dx = a % g->mesh_w - b % g->mesh_w, dy = a / g->mesh_w - b / g->mesh_w;
+    return (dx < 0 ? -dx : dx) + (dy < 0 ? -dy : dy);
+}
+
+/* The side through which XY over the cube mesh leaves `from` for another cube. */
+static enum kb_side side_towards(const kb_graph *g, int from, int to)
+{
+    int dx = to % g->mesh_w - from % g->mesh_w, dy = to / g->mesh_w - from / g->mesh_w;
+    return dx > 0 ? KB_EAST : dx < 0 ? KB_WEST : dy > 0 ? KB_SOUTH : KB_NORTH;
+}
+
 /* XY over the cube mesh, then inside the last cube. */
 static bool to_cube(walk *w, int cube, uint16_t target)
 {
-    int mw = w->g->mesh_w;
     while (w->at.die != cube) {
-        int dx = cube % mw - w->at.die % mw, dy = cube / mw - w->at.die / mw;
-        enum kb_side side = dx > 0 ? KB_EAST : dx < 0 ? KB_WEST : dy > 0 ? KB_SOUTH : KB_NORTH;
-        bool last = (dx < 0 ? -dx : dx) + (dy < 0 ? -dy : dy) == 1;
+        enum kb_side side = side_towards(w->g, w->at.die, cube);
+        bool last = cube_distance(w->g, w->at.die, cube) == 1;
         if (!to_next_cube(w, side, last ? anchor(w->g, target) : KB_NO_LOCAL)) return false;
     }
     return within_cube(w, target);
 }
 
-/* Cube of an IO chiplet's edge that lies in line with `cube`, and the PHY that leads to it. */
+/* Cube of an IO chiplet's edge that lies in line with `cube`, or is nearest to that line, and the
+ * PHY that leads to it. */
 static int edge_cube(const kb_graph *g, int io, int cube, int *phy)
 {
-    int x = cube % g->mesh_w, y = cube / g->mesh_w;
-    switch (g->io_plan[io].side) {
-    case KB_NORTH:
-        *phy = x;
-        return x;
-    case KB_SOUTH:
-        *phy = x;
-        return x + (g->mesh_h - 1) * g->mesh_w;
-    case KB_WEST:
-        *phy = y;
-        return y * g->mesh_w;
-    default:
-        *phy = y;
-        return y * g->mesh_w + g->mesh_w - 1;
-    }
-}
-
-static int cube_distance(const kb_graph *g, int a, int b)
-{
-    int dx = a % g->mesh_w - b % g->mesh_w, dy = a / g->mesh_w - b / g->mesh_w;
-    return (dx < 0 ? -dx : dx) + (dy < 0 ? -dy : dy);
+    const kb_io_plan *plan = &g->io_plan[io];
+    bool across = plan->side == KB_NORTH || plan->side == KB_SOUTH;
+    int place = (across ? cube % g->mesh_w : cube / g->mesh_w) - plan->first;
+    *phy = place < 0 ? 0 : place >= plan->phys ? plan->phys - 1 : place;
+    int line = plan->first + *phy;
+    if (across) return line + (plan->side == KB_SOUTH ? (g->mesh_h - 1) * g->mesh_w : 0);
+    return line * g->mesh_w + (plan->side == KB_EAST ? g->mesh_w - 1 : 0);
 }
 
 /* The IO chiplet with the shortest way to `cube`; the first of equals. */
@@ -222,7 +220,7 @@ static bool cube_to_io(walk *w, int io)
     const kb_io_plan *plan = &g->io_plan[io];
     int phy, exit = edge_cube(g, io, w->at.die, &phy);
     while (w->at.die != exit) {
-        enum kb_side side = plan->side; /* in line: straight to the edge */
+        enum kb_side side = side_towards(g, w->at.die, exit);
         if (!to_next_cube(w, side, KB_NO_LOCAL)) return false;
     }
     int c = choose_connection(g, plan->side, anchor(g, w->at.local), KB_NO_LOCAL);
@@ -252,12 +250,14 @@ static int chiplet_number(const kb_graph *g, int sip, int io)
     return sip * g->ios + io;
 }
 
-/* From the host or the switch down to a SIP's pcie_ep. */
+/* From the host or the switch down to the endpoint that it is joined to. */
 static void system_to_sip(walk *w, int sip, int io)
 {
     bool fabric = w->at.local == 1;
     kb_edge edge = (kb_edge)(chiplet_number(w->g, sip, io) + (fabric ? w->g->sips * w->g->ios : 0));
-    push(w, edge, (kb_place){sip, kb_graph_cubes(w->g) + io, w->g->io_plan[io].pcie_ep});
+    const kb_io_plan *plan = &w->g->io_plan[io];
+    uint16_t endpoint = fabric ? plan->fabric_ep : plan->pcie_ep;
+    push(w, edge, (kb_place){sip, kb_graph_cubes(w->g) + io, endpoint});
 }
 
 static int io_of(const kb_graph *g, kb_place place)
@@ -276,11 +276,11 @@ static bool to_io_noc(walk *w, int io)
 static bool leave_sip(walk *w, kb_place to)
 {
     int io = io_of(w->g, w->at) >= 0 ? io_of(w->g, w->at) : nearest_io(w->g, w->at.die);
-    uint16_t pcie_ep = w->g->io_plan[io].pcie_ep;
-    if (w->at.local != pcie_ep || io_of(w->g, w->at) < 0) {
-        if (!to_io_noc(w, io) || !step(w, pcie_ep)) return false;
-    }
     bool host = to.sip < 0 && to.local == 0;
+    uint16_t endpoint = host ? w->g->io_plan[io].pcie_ep : w->g->io_plan[io].fabric_ep;
+    if (w->at.local != endpoint || io_of(w->g, w->at) < 0) {
+        if (!to_io_noc(w, io) || !step(w, endpoint)) return false;
+    }
     return cross(w, host ? KB_TO_HOST : KB_TO_SWITCH, (kb_place){.sip = -1, .local = host ? 0 : 1});
 }
 

@@ -1,10 +1,10 @@
 /* Routes: computed from coordinates (T10), stored for no pair.
  *
- * Inside a cube XY over the routers, columns first, around missing routers by the shortest way;
- * between cubes XY over the cube mesh; between SIPs and from the host through the IO chiplet that
- * is nearest to the target. A cube is left through the connection nearest to where the route stands
- * (and, when the next die is the last, to where it goes); equals go to the lower number. Responses
- * travel the reverse of their request's route. */
+ * Inside a cube XY over the routers, columns first, around missing routers by the shortest way in
+ * mm (noc_table.c); between cubes XY over the cube mesh; between SIPs and from the host through the
+ * IO chiplet that is nearest to the target. A cube is left through the connection nearest to where
+ * the route stands (and, when the next die is the last, to where it goes); equals go to the lower
+ * number. Responses travel the reverse of their request's route. */
 #ifndef KB_TOPO_ROUTE_H
 #define KB_TOPO_ROUTE_H
 

@@ -91,6 +91,13 @@ int64_t kb_spec_list_int(const kb_spec *spec, const char *path, size_t index)
     return value->atoms[index].integer;
 }
 
+double kb_spec_list_real(const kb_spec *spec, const char *path, size_t index)
+{
+    const kb_value *value = value_at(spec, path);
+    assert(value->param && value->param->type == KB_PARAM_REAL_LIST && index < value->count);
+    return value->atoms[index].real;
+}
+
 const char *kb_spec_list_string(const kb_spec *spec, const char *path, size_t index)
 {
     const kb_value *value = value_at(spec, path);

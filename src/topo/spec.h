@@ -41,6 +41,7 @@ kb_time kb_spec_time(const kb_spec *spec, const char *path);       /* a REAL in 
 /* Number of elements of a list parameter, or of a repeated section. */
 size_t kb_spec_count(const kb_spec *spec, const char *path);
 int64_t kb_spec_list_int(const kb_spec *spec, const char *path, size_t index);
+double kb_spec_list_real(const kb_spec *spec, const char *path, size_t index);
 const char *kb_spec_list_string(const kb_spec *spec, const char *path, size_t index);
 
 /* Report a value that is well-formed alone but wrong in combination: writes

@@ -4,7 +4,8 @@
 
 bool kb_param_is_list(const kb_param *param)
 {
-    return param->type == KB_PARAM_INT_LIST || param->type == KB_PARAM_STRING_LIST;
+    return param->type == KB_PARAM_INT_LIST || param->type == KB_PARAM_REAL_LIST ||
+           param->type == KB_PARAM_STRING_LIST;
 }
 
 bool kb_param_is_text(const kb_param *param)

@@ -57,6 +57,7 @@ void kb_param_expected_element(const kb_param *param, kb_text *out)
         add_range(param, out);
         break;
     case KB_PARAM_REAL:
+    case KB_PARAM_REAL_LIST:
         kb_text_add(out, "a number");
         add_range(param, out);
         break;
@@ -74,10 +75,11 @@ void kb_param_expected_element(const kb_param *param, kb_text *out)
 
 void kb_param_expected(const kb_param *param, kb_text *out)
 {
-    if (param->type == KB_PARAM_INT_LIST) {
-        kb_text_add(out, "a list of integers");
+    if (param->type == KB_PARAM_INT_LIST || param->type == KB_PARAM_REAL_LIST) {
+        bool whole = param->type == KB_PARAM_INT_LIST;
+        kb_text_add(out, whole ? "a list of integers" : "a list of numbers");
         add_range(param, out);
-        kb_text_add(out, ", such as [1, 2]");
+        kb_text_add(out, whole ? ", such as [1, 2]" : ", such as [1.5, 2]");
     } else if (param->type == KB_PARAM_STRING_LIST) {
         kb_text_add(out, param->choices ? "a list, such as [a, b], of" : "a list, such as [a, b]");
         if (param->choices) add_choices(param->choices, out);
@@ -169,6 +171,7 @@ static bool parse_scalar(const kb_param *param, const kb_yaml_node *node, kb_ato
         return !node->quoted && parse_int(text, &out->integer) &&
                in_range(param, (double)out->integer);
     case KB_PARAM_REAL:
+    case KB_PARAM_REAL_LIST:
         return !node->quoted && parse_real(text, &out->real) && in_range(param, out->real);
     case KB_PARAM_BOOL:
         out->boolean = strcmp(text, "true") == 0;

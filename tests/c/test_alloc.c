@@ -163,7 +163,7 @@ static void exhaustion_lists_request_free_total_and_largest_hole(void **state)
     assert_int_equal(kb_alloc_take(&a, 250, 2, &addr, &err), KB_ENOSPC);
     assert_string_equal(err.text,
                         "sip0.cube2.hbm_ctrl.slice3: cannot allocate 250 bytes (aligned to 2): 300 "
-                        "of 1000 bytes are free, the largest hole is 200 bytes, 7 blocks are live");
+                        "of 1000 bytes are free, the largest hole is 200 bytes; blocks in use: 7");
     kb_alloc_fini(&a);
 }
 

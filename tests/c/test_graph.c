@@ -34,6 +34,7 @@ static void the_default_machine_has_what_the_tables_say(void **state)
         assert_int_equal(count_kind(g, (kb_kind)kind), 2 * 16 * 8);
     assert_int_equal(count_kind(g, KB_M_CPU) + count_kind(g, KB_SRAM), 2 * 16 * 2);
     assert_int_equal(count_kind(g, KB_IO_CPU) + count_kind(g, KB_PCIE_EP), 2 * 2);
+    assert_int_equal(count_kind(g, KB_UAL_EP), 0); /* only where enabled */
     /* A cube: 32 routers, 16 ports, 8 slices, 8 PEs, 4 crossbars and bridges, m_cpu, sram.
      * A chiplet: 16 ports and three more. The system: host and switch. */
     uint32_t cube = 32 + 16 + 8 + 8 * PE_PARTS + 4 + 2;
@@ -46,7 +47,8 @@ static const char *const shapes[][5] = {
     {"sip.cube_mesh.w=1", "sip.cube_mesh.h=1", "system.sips.count=1", NULL},
     {"sip.cube_mesh.w=2", "sip.cube_mesh.h=8", "cube.hbm_access=router", NULL},
     {"cube.noc.rows=1", "cube.noc.cols=1", "cube.noc.missing=[]", "sip.cube_mesh.w=3", NULL},
-    {"cube.memory_map.hbm_slices_per_cube=64", "cube.pe_layout.pe_per_corner=8", NULL}};
+    {"cube.memory_map.hbm_slices_per_cube=64", "cube.pe_layout.pe_per_corner=8", NULL},
+    {"io.ual_ep.enabled=true", "cube.noc.skip_links=true", NULL}};
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 static const char four_sides[] =
@@ -160,6 +162,58 @@ static void pes_stand_at_the_routers_of_their_corners(void **state)
     bed_close(&b);
 }
 
+static void nodes_hang_off_the_routers_that_parameters_name(void **state)
+{
+    (void)state;
+    bed b =
+        bed_make("cube.m_cpu.router=r5c1", "cube.sram.router=r2c4", "cube.pe_layout.corners=[SE]",
+                 "cube.pe_layout.pe_routers=[r0c5, r0c5]"); /* one router may hold several */
+    const kb_graph *g = b.m->graph;
+    const kb_node_info *nodes = g->cube.nodes.data;
+    assert_int_equal(nodes[g->cube_plan.m_cpu].home, g->cube_plan.router[5][1]);
+    assert_int_equal(nodes[g->cube_plan.sram].home, g->cube_plan.router[2][4]);
+    for (int pe = 0; pe < 2; pe++)
+        assert_int_equal(nodes[g->cube_plan.pe[pe]].home, g->cube_plan.router[0][5]);
+    bed_close(&b);
+}
+
+static void rows_and_columns_may_have_gaps_of_their_own(void **state)
+{
+    (void)state;
+    bed b = bed_make("cube.noc.rows=1", "cube.noc.cols=4", "cube.noc.col_gaps_mm=[1, 2.5, 4]",
+                     "cube.noc.missing=[]");
+    const kb_graph *g = b.m->graph;
+    static const double x[] = {3.25, 4.25, 6.75, 10.75}; /* 7.5 mm in the middle of 14 */
+    for (int c = 0; c < 4; c++) {
+        const kb_node_info *info = &g->cube.nodes.data[g->cube_plan.router[0][c]];
+        assert_true(info->x_mm == x[c] && info->y_mm == 7);
+    }
+    const kb_edge_info *hop =
+        edge_of(&g->cube, g->cube_plan.router[0][1], g->cube_plan.router[0][2]);
+    assert_true(hop->length_mm == 2.5);
+    assert_int_equal(hop->propagation, 25);
+    bed_close(&b);
+}
+
+static void skip_links_join_routers_that_face_each_other_across_missing_ones(void **state)
+{
+    (void)state;
+    bed without = bed_default(), with = bed_make("cube.noc.skip_links=true");
+    const kb_graph *g = with.m->graph;
+    const kb_cube_plan *plan = &g->cube_plan;
+    static const int across[][4] = {{2, 1, 2, 4}, {3, 1, 3, 4}, {1, 2, 4, 2}, {1, 3, 4, 3}};
+    for (size_t i = 0; i < 4; i++) {
+        const int *at = across[i];
+        const kb_edge_info *skip =
+            edge_of(&g->cube, plan->router[at[0]][at[1]], plan->router[at[2]][at[3]]);
+        assert_non_null(skip);
+        assert_true(skip->length_mm == 6 && skip->gbs == 256); /* three gaps of 2 mm */
+    }
+    assert_int_equal(g->cube.edges.count, without.m->graph->cube.edges.count + 2 * 4);
+    bed_close(&with);
+    bed_close(&without);
+}
+
 static void own_slices_are_spread_evenly(void **state)
 {
     (void)state;
@@ -196,6 +250,19 @@ static void what_cannot_be_built_is_refused_with_its_place(void **state)
     expect_refusal(DEFAULT_YAML, "cube.noc.missing=[c0r0]", "expected router names such as r2c3");
     expect_refusal(DEFAULT_YAML, "cube.noc.missing=[r0c1, r1c0]", "r0c0");
     expect_refusal(DEFAULT_YAML, "cube.noc.pitch_mm=3", "do not fit into a cube of 14 mm");
+    expect_refusal(DEFAULT_YAML, "cube.noc.col_gaps_mm=[3, 3, 3, 3, 3]",
+                   "cube.noc.col_gaps_mm=[3, 3, 3, 3, 3]: 6 columns of routers over 15 mm do not "
+                   "fit into a cube of 14 mm");
+    expect_refusal(DEFAULT_YAML, "cube.noc.row_gaps_mm=[1, 2]",
+                   "expected 5 gaps between 6 rows, found 2");
+    expect_refusal(DEFAULT_YAML, "cube.m_cpu.router=r2c2",
+                   "router r2c2 is one of cube.noc.missing");
+    expect_refusal(DEFAULT_YAML, "cube.sram.router=r6c0", "there is no router r6c0");
+    expect_refusal(DEFAULT_YAML, "cube.sram.router=r01c0", "expected router names such as r2c3");
+    expect_refusal(DEFAULT_YAML, "cube.pe_layout.pe_routers=[r0c0, r0c1]",
+                   "2 routers for the 8 PEs of 4 corners");
+    expect_refusal("sip:\n  cube_mesh:\n    w: 1\n  io_chiplets: [{side: S}, {side: S}]\n", NULL,
+                   "2 IO chiplets are on side S, where there are 1 cubes");
     expect_refusal(DEFAULT_YAML, "cube.pe_layout.pe_per_corner=9", "expected 1 to 32 PEs");
     expect_refusal(DEFAULT_YAML, "cube.pe_layout.corners=[NW, NW]", "listed twice");
     expect_refusal(DEFAULT_YAML, "system.sips.count=17", "address.sip_bits");
@@ -212,6 +279,9 @@ int main(void)
         cmocka_unit_test(a_wire_takes_10_ps_per_mm_and_a_flit_its_bytes_over_the_bandwidth),
         cmocka_unit_test(everything_lies_inside_its_cube),
         cmocka_unit_test(pes_stand_at_the_routers_of_their_corners),
+        cmocka_unit_test(nodes_hang_off_the_routers_that_parameters_name),
+        cmocka_unit_test(rows_and_columns_may_have_gaps_of_their_own),
+        cmocka_unit_test(skip_links_join_routers_that_face_each_other_across_missing_ones),
         cmocka_unit_test(own_slices_are_spread_evenly),
         cmocka_unit_test(a_thousand_sips_are_as_cheap_as_one),
         cmocka_unit_test(what_cannot_be_built_is_refused_with_its_place),

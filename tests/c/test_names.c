@@ -53,6 +53,20 @@ static void names_are_hierarchical(void **state)
     bed_close(&b);
 }
 
+static void an_optional_endpoint_is_named_where_it_exists(void **state)
+{
+    (void)state;
+    bed b = bed_default();
+    assert_int_equal(kb_node_parse(b.m->graph, "sip1.io0.ual_ep"), KB_NO_NODE);
+    bed_close(&b);
+    const char *sets[] = {"io.ual_ep.enabled=true", NULL};
+    round_trip("sip:\n  io_chiplets:\n    - side: S\n    - side: S\n", sets);
+    b = bed_yaml(DEFAULT_YAML, sets);
+    kb_node node = node_of(&b, "sip1.io0.ual_ep");
+    assert_int_equal(kb_graph_info(b.m->graph, node)->kind, KB_UAL_EP);
+    bed_close(&b);
+}
+
 static void anything_else_names_nothing(void **state)
 {
     (void)state;
@@ -87,8 +101,10 @@ static void anything_else_names_nothing(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_node_is_found_under_its_name),
-                                       cmocka_unit_test(names_are_hierarchical),
-                                       cmocka_unit_test(anything_else_names_nothing)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_node_is_found_under_its_name),
+        cmocka_unit_test(names_are_hierarchical),
+        cmocka_unit_test(an_optional_endpoint_is_named_where_it_exists),
+        cmocka_unit_test(anything_else_names_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

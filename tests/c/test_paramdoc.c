@@ -36,6 +36,13 @@ static const kb_param noc_params[] = {{.name = "missing",
                                        .min = 0,
                                        .max = 99,
                                        .help = "Routers that do not exist."},
+                                      {.name = "gaps",
+                                       .type = KB_PARAM_REAL_LIST,
+                                       .unit = "mm",
+                                       .default_value = "[2.5, 3]",
+                                       .min = 0.5,
+                                       .max = 9,
+                                       .help = "Between routers."},
                                       {0}};
 
 static const kb_param chiplet_params[] = {
@@ -89,7 +96,8 @@ static void the_markdown_reference_has_a_row_for_each_parameter(void **state)
         "| parameter | type | unit | default | range | help |\n"
         "|---|---|---|---|---|---|\n"
         "| `missing` | list of integers |  | `[14, 15]` | 0 to 99 | Routers that do not exist. "
-        "|\n\n";
+        "|\n"
+        "| `gaps` | list of numbers | mm | `[2.5, 3]` | 0.5 to 9 | Between routers. |\n\n";
     char *text = written(kb_paramdoc_markdown);
     assert_string_equal(text, expected);
     free(text);
@@ -117,6 +125,9 @@ static void the_default_yaml_explains_every_parameter(void **state)
                                    "    # Routers that do not exist.\n"
                                    "    # (a list of integers from 0 to 99, such as [1, 2])\n"
                                    "    missing: [14, 15]\n"
+                                   "    # Between routers.\n"
+                                   "    # (a list of numbers from 0.5 to 9 mm, such as [1.5, 2])\n"
+                                   "    gaps: [2.5, 3]\n"
                                    "sip:\n"
                                    "  # IO dies.\n"
                                    "  # (a list; for elements, put this instead of the [])\n"
@@ -152,6 +163,7 @@ static void the_default_yaml_loads_back_as_the_defaults(void **state)
     assert_int_equal(kb_spec_int(spec, "cube.seed"), 16);
     assert_string_equal(kb_spec_string(spec, "cube.label"), "");
     assert_int_equal(kb_spec_list_int(spec, "cube.noc.missing", 1), 15);
+    assert_true(kb_spec_list_real(spec, "cube.noc.gaps", 0) == 2.5);
     assert_int_equal(kb_spec_count(spec, "sip.io_chiplets"), 0);
     kb_spec_destroy(spec);
     unlink(path);

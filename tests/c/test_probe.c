@@ -34,7 +34,9 @@ static void the_default_topology_file_is_the_default_machine(void **state)
             snprintf(path, sizeof path, "%s.%s", sections[s].path, p->name);
             if (p->type == KB_PARAM_INT || p->type == KB_PARAM_REAL)
                 assert_true(kb_spec_real(file, path) == kb_spec_real(b.spec, path));
-            else if (p->type == KB_PARAM_CHOICE)
+            else if (p->type == KB_PARAM_BOOL)
+                assert_int_equal(kb_spec_bool(file, path), kb_spec_bool(b.spec, path));
+            else if (p->type == KB_PARAM_CHOICE || p->type == KB_PARAM_STRING)
                 assert_string_equal(kb_spec_string(file, path), kb_spec_string(b.spec, path));
             else
                 assert_int_equal(kb_spec_count(file, path), kb_spec_count(b.spec, path));

@@ -1,29 +1,6 @@
 /* Routes (law T10). */
 #include "random_machine.h"
-
-static kb_path route(const bed *b, kb_node from, kb_node to)
-{
-    kb_path path = {0};
-    kb_err err = {0};
-    if (kb_route(b->m->graph, from, to, &path, &err)) fail_msg("%s", err.text);
-    return path;
-}
-
-/* The names of a route's nodes must be these, separated by spaces; a leading "sip0.cube0." is left
- * out. */
-static void expect_route(const bed *b, const char *from, const char *to, const char *names)
-{
-    kb_path path = route(b, node_of(b, from), node_of(b, to));
-    char text[4000] = "";
-    for (size_t i = 0; i < path.nodes.count; i++) {
-        char name[KB_NAME_MAX];
-        kb_node_name(b->m->graph, path.nodes.data[i], name);
-        if (i) strcat(text, " ");
-        strcat(text, strncmp(name, "sip0.cube0.", 11) ? name : name + 11);
-    }
-    assert_string_equal(text, names);
-    kb_path_free(&path);
-}
+#include "route_check.h"
 
 static void inside_a_cube_columns_come_first_along_the_row(void **state)
 {
@@ -103,61 +80,6 @@ static void a_cube_is_left_over_the_connection_nearest_to_where_the_route_stands
     expect_route(&b, "sip0.cube0.pe7.pe_dma", "sip0.cube1.r5c0",
                  "pe7.pe_dma r5c5 ucie_e.conn3 sip0.cube1.ucie_w.conn3 sip0.cube1.r5c0");
     bed_close(&b);
-}
-
-/* Every edge leads from its node to the next; no node comes twice. */
-static void check_path(const kb_graph *g, const kb_path *path)
-{
-    assert_int_equal(path->nodes.count, path->edges.count + 1);
-    for (size_t i = 0; i < path->edges.count; i++) {
-        const kb_edge_info *edge = kb_graph_edge_info(g, path->edges.data[i]);
-        kb_place from = kb_graph_place(g, path->nodes.data[i]);
-        kb_place to = kb_graph_place(g, path->nodes.data[i + 1]);
-        assert_int_equal(edge->from, from.local);
-        if (edge->to < KB_TO_PEER) {
-            assert_int_equal(edge->to, to.local);
-            assert_true(from.sip == to.sip && from.die == to.die);
-        } else {
-            assert_true(from.sip != to.sip || from.die != to.die);
-        }
-        for (size_t k = 0; k <= i; k++)
-            assert_int_not_equal(path->nodes.data[k], path->nodes.data[i + 1]);
-    }
-}
-
-static void check_reverse(const kb_graph *g, const kb_path *path)
-{
-    kb_path back = {0};
-    for (size_t i = 0; i < path->nodes.count; i++) kb_vec_push(&back.nodes, path->nodes.data[i]);
-    for (size_t i = 0; i < path->edges.count; i++) kb_vec_push(&back.edges, path->edges.data[i]);
-    kb_path_reverse(g, &back);
-    check_path(g, &back);
-    size_t n = path->edges.count;
-    for (size_t i = 0; i < n; i++) {
-        const kb_edge_info *there = kb_graph_edge_info(g, path->edges.data[i]);
-        const kb_edge_info *here = kb_graph_edge_info(g, back.edges.data[n - 1 - i]);
-        assert_true(there->gbs == here->gbs && there->propagation == here->propagation);
-    }
-    kb_path_reverse(g, &back);
-    assert_memory_equal(back.nodes.data, path->nodes.data, (n + 1) * sizeof(kb_node));
-    assert_memory_equal(back.edges.data, path->edges.data, n * sizeof(kb_edge));
-    kb_path_free(&back);
-}
-
-static int distance(const kb_graph *g, int a, int b)
-{
-    return abs(a % g->mesh_w - b % g->mesh_w) + abs(a / g->mesh_w - b / g->mesh_w);
-}
-
-static int die_changes(const kb_graph *g, const kb_path *path)
-{
-    int count = 0;
-    for (size_t i = 1; i < path->nodes.count; i++) {
-        kb_place a = kb_graph_place(g, path->nodes.data[i - 1]);
-        kb_place b = kb_graph_place(g, path->nodes.data[i]);
-        count += a.sip != b.sip || a.die != b.die;
-    }
-    return count;
 }
 
 /* Any requester to any memory: sound both ways, and no cube more than needed. */
@@ -244,6 +166,81 @@ static void the_host_uses_the_io_chiplet_nearest_to_the_cube(void **state)
     bed_close(&b);
 }
 
+static const char two_in_the_north[] =
+    "sip:\n  io_chiplets:\n    - side: N\n    - side: N\n    - side: S\n";
+
+static void io_chiplets_of_one_side_share_its_cubes(void **state)
+{
+    (void)state;
+    bed b = bed_make("sip.cube_mesh.w=5", "sip.cube_mesh.h=3"); /* one: all of the edge */
+    assert_int_equal(b.m->graph->io_plan[0].phys, 5);
+    bed_close(&b);
+    const char *sets[] = {"sip.cube_mesh.w=5", "sip.cube_mesh.h=3", NULL};
+    b = bed_yaml(two_in_the_north, sets);
+    const kb_graph *g = b.m->graph;
+    assert_true(g->io_plan[0].first == 0 && g->io_plan[0].phys == 2);
+    assert_true(g->io_plan[1].first == 2 && g->io_plan[1].phys == 3);
+    assert_true(g->io_plan[2].first == 0 && g->io_plan[2].phys == 5);
+    /* Columns 0 and 1 belong to the first; row 1 is nearer to the north than to the south. */
+    static const int chiplet[15] = {0, 0, 1, 1, 1, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2};
+    for (int cube = 0; cube < 15; cube++) {
+        kb_path path = route(&b, kb_graph_host(g), kb_graph_slice(g, 1, cube, 3));
+        assert_int_equal(kb_graph_place(g, path.nodes.data[1]).die, 15 + chiplet[cube]);
+        check_path(g, &path);
+        kb_path_free(&path);
+    }
+    expect_route(&b, "sip0.io1.io_cpu", "sip0.cube2.r0c0",
+                 "sip0.io1.io_cpu sip0.io1.io_noc sip0.io1.ucie0.conn0 sip0.cube2.ucie_n.conn0 "
+                 "sip0.cube2.r0c0");
+    bed_close(&b);
+}
+
+/* Launches go through the first chiplet wherever the cube is. */
+static void a_chiplet_reaches_cubes_beyond_its_stretch_over_the_nearest_of_it(void **state)
+{
+    (void)state;
+    bed b = bed_yaml(two_in_the_north, NULL);
+    const kb_graph *g = b.m->graph;
+    for (int cube = 0; cube < 16; cube++) {
+        kb_path path = route(&b, kb_graph_io_cpu(g, 0, 0), kb_graph_m_cpu(g, 0, cube));
+        check_path(g, &path);
+        check_reverse(g, &path);
+        int x = cube % 4, entry = x < 1 ? x : 1; /* cubes 0 and 1 are its own */
+        assert_int_equal(die_changes(g, &path), 1 + distance(g, entry, cube));
+        kb_path_free(&path);
+        path = route(&b, kb_graph_m_cpu(g, 0, cube), kb_graph_io_cpu(g, 0, 0));
+        assert_int_equal(die_changes(g, &path), 1 + distance(g, entry, cube));
+        kb_path_free(&path);
+    }
+    bed_close(&b);
+}
+
+static void traffic_between_sips_uses_ual_ep_where_there_is_one(void **state)
+{
+    (void)state;
+    bed b = bed_make("io.ual_ep.enabled=true", "system.fabric.bw_gbs=100");
+    const kb_graph *g = b.m->graph;
+    expect_route(&b, "sip0.cube0.pe0.pe_dma", "sip1.cube0.hbm_ctrl.slice0",
+                 "pe0.pe_dma r0c0 ucie_n.conn0 sip0.io0.ucie0.conn0 sip0.io0.io_noc "
+                 "sip0.io0.ual_ep fabric.switch0 sip1.io0.ual_ep sip1.io0.io_noc "
+                 "sip1.io0.ucie0.conn0 sip1.cube0.ucie_n.conn0 sip1.cube0.r0c0 "
+                 "sip1.cube0.xbar.top sip1.cube0.hbm_ctrl.slice0");
+    expect_route(&b, "host", "sip1.io0.io_cpu",
+                 "host sip1.io0.pcie_ep sip1.io0.io_noc sip1.io0.io_cpu");
+    expect_route(&b, "sip1.io0.pcie_ep", "sip0.io0.pcie_ep",
+                 "sip1.io0.pcie_ep sip1.io0.io_noc sip1.io0.ual_ep fabric.switch0 "
+                 "sip0.io0.ual_ep sip0.io0.io_noc sip0.io0.pcie_ep");
+    kb_path path = route(&b, node_of(&b, "sip0.io0.ual_ep"), node_of(&b, "sip1.io0.ual_ep"));
+    assert_int_equal(path.edges.count, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_true(kb_graph_edge_info(g, path.edges.data[i])->gbs == 100);
+    check_reverse(g, &path);
+    /* 200 mm and 5 ns to the switch, and on to the endpoint. */
+    assert_int_equal(kb_path_command_time(g, &path), 2 * (2000 + 5000));
+    kb_path_free(&path);
+    bed_close(&b);
+}
+
 static void meshes_of_any_shape_are_routed(void **state)
 {
     (void)state;
@@ -310,6 +307,9 @@ int main(void)
         cmocka_unit_test(between_cubes_rows_come_first),
         cmocka_unit_test(traffic_of_one_cube_never_leaves_it),
         cmocka_unit_test(the_host_uses_the_io_chiplet_nearest_to_the_cube),
+        cmocka_unit_test(io_chiplets_of_one_side_share_its_cubes),
+        cmocka_unit_test(a_chiplet_reaches_cubes_beyond_its_stretch_over_the_nearest_of_it),
+        cmocka_unit_test(traffic_between_sips_uses_ual_ep_where_there_is_one),
         cmocka_unit_test(meshes_of_any_shape_are_routed),
         cmocka_unit_test(a_command_pays_propagation_and_the_overheads_of_nodes_entered),
         cmocka_unit_test(where_there_is_no_way_both_ends_are_named),

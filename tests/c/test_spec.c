@@ -402,6 +402,36 @@ static void unknown_keys_name_the_nearest_or_all_valid_ones(void **state)
                    "\"side\"?");
 }
 
+static void a_list_of_numbers_takes_integers_too_and_limits_each(void **state)
+{
+    (void)state;
+    static const kb_param params[] = {{.name = "gaps",
+                                       .type = KB_PARAM_REAL_LIST,
+                                       .unit = "mm",
+                                       .default_value = "[]",
+                                       .min = 0.5,
+                                       .max = 9},
+                                      {0}};
+    static const kb_section table[] = {{.path = "noc", .params = params}};
+    kb_spec_source source = {.path = "topology.yaml", .sections = table, .section_count = 1};
+    kb_err err = {0};
+    kb_spec *spec;
+    write_file("noc: {gaps: [2.5, 3, 1e0]}\n");
+    if (kb_spec_load(&spec, &source, &err)) fail_msg("%s", err.text);
+    static const double gaps[] = {2.5, 3, 1};
+    assert_int_equal(kb_spec_count(spec, "noc.gaps"), 3);
+    for (size_t i = 0; i < 3; i++) assert_true(kb_spec_list_real(spec, "noc.gaps", i) == gaps[i]);
+    kb_spec_destroy(spec);
+    write_file("noc: {gaps: [2, 9.5]}\n");
+    assert_int_equal(kb_spec_load(&spec, &source, &err), KB_EINVAL);
+    assert_string_equal(err.text, "topology.yaml:1:17: noc.gaps[1]: expected a number from 0.5 to "
+                                  "9 mm, got \"9.5\"");
+    write_file("noc: {gaps: 2}\n");
+    assert_int_equal(kb_spec_load(&spec, &source, &err), KB_EINVAL);
+    assert_string_equal(err.text, "topology.yaml:1:13: noc.gaps: expected a list of numbers from "
+                                  "0.5 to 9 mm, such as [1.5, 2], got \"2\"");
+}
+
 static void missing_required_parameters_are_explained(void **state)
 {
     (void)state;
@@ -622,6 +652,7 @@ int main(void)
         cmocka_unit_test(elements_of_lists_are_checked_one_by_one),
         cmocka_unit_test(sections_must_be_mappings_and_repeated_ones_lists),
         cmocka_unit_test(unknown_keys_name_the_nearest_or_all_valid_ones),
+        cmocka_unit_test(a_list_of_numbers_takes_integers_too_and_limits_each),
         cmocka_unit_test(missing_required_parameters_are_explained),
         cmocka_unit_test(a_required_parameter_of_an_absent_section_names_the_file),
         cmocka_unit_test(a_default_is_held_to_its_own_table),

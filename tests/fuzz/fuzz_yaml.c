@@ -15,6 +15,7 @@ static const kb_param many[] = {
     {.name = "text", .type = KB_PARAM_STRING, .default_value = "", .help = "s"},
     {.name = "kind", .type = KB_PARAM_CHOICE, .default_value = "N", .choices = "N E S W"},
     {.name = "ints", .type = KB_PARAM_INT_LIST, .default_value = "[]", .max = 9, .help = "l"},
+    {.name = "reals", .type = KB_PARAM_REAL_LIST, .default_value = "[.5]", .help = "l"},
     {.name = "texts", .type = KB_PARAM_STRING_LIST, .default_value = "[a]", .help = "l"},
     {0}};
 

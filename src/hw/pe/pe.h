@@ -23,6 +23,12 @@ typedef struct kb_pe_start {
     void *object;
 } kb_pe_start;
 
+/* What the commands of one DMA channel saw, beside the channel's own integrals: for the audit. */
+typedef struct kb_dma_books {
+    uint64_t grants;
+    kb_time waited, held; /* sums over transactions: until the grant, and from it to the end */
+} kb_dma_books;
+
 typedef struct kb_pe {
     kb_machine *m;
     int sip, cube, number;
@@ -38,7 +44,9 @@ typedef struct kb_pe {
     uint64_t staged_bytes;
     kb_server dma[2];                 /* read and write channel */
     struct kb_dma_command *moving;    /* commands in or before a channel */
-    kb_link fetch, store, gemm, math; /* engines: FIFOs with known service times */
+    kb_dma_books dma_books[2];
+    kb_link fetch, store; /* the read and the write port of TCM */
+    kb_link gemm, math;   /* engines: FIFOs with known service times */
     kb_alloc tcm;                     /* user data; the scheduler's part lies above it */
     uint64_t dma_bytes[2], commands, macs;
     char name[40]; /* "sip0.cube2.pe5" */

@@ -28,6 +28,7 @@ typedef struct kb_dma_command {
     kb_pieces pieces;
     size_t started; /* pieces */
     kb_waiter turn;
+    kb_time queued, granted; /* of the present piece */
     kb_event_fn done;
     void *object;
     uint64_t arg;
@@ -49,14 +50,22 @@ void kb_pe_dma_fini(kb_pe *pe)
     while (pe->moving) forget(pe->moving);
 }
 
+static void queue(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    dma_command *c = object;
+    c->queued = sim->now;
+    kb_server_acquire(&c->pe->dma[c->direction], sim, &c->turn);
+}
+
 static void piece_done(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
     dma_command *c = object;
-    kb_server *channel = &c->pe->dma[c->direction];
-    kb_server_release(channel, sim);
+    c->pe->dma_books[c->direction].held += sim->now - c->granted;
+    kb_server_release(&c->pe->dma[c->direction], sim);
     if (c->started < c->pieces.count) {
-        kb_server_acquire(channel, sim, &c->turn);
+        queue(sim, c, 0);
         return;
     }
     dma_command finished = *c;
@@ -66,10 +75,12 @@ static void piece_done(kb_sim *sim, void *object, uint64_t arg)
 
 static void start_piece(kb_sim *sim, void *object, uint64_t arg)
 {
-    (void)sim;
     (void)arg;
     dma_command *c = object;
     kb_pe *pe = c->pe;
+    c->granted = sim->now;
+    pe->dma_books[c->direction].grants++;
+    pe->dma_books[c->direction].waited += sim->now - c->queued;
     const kb_piece *piece = &c->pieces.data[c->started++];
     kb_txn_request request = {.op = c->direction == KB_DMA_READ ? KB_TXN_READ : KB_TXN_WRITE,
                               .requester = pe->dma_node,
@@ -83,14 +94,6 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
     if (!status) status = kb_txn_start(pe->m, &request, &err);
     assert(!status); /* translation only yields memories, and every memory has a route */
     (void)status;
-    pe->dma_bytes[c->direction] += piece->rows * piece->row_bytes;
-}
-
-static void queue(kb_sim *sim, void *object, uint64_t arg)
-{
-    (void)arg;
-    dma_command *c = object;
-    kb_server_acquire(&c->pe->dma[c->direction], sim, &c->turn);
 }
 
 void kb_pe_dma(kb_pe *pe, int direction, kb_pieces *pieces, kb_event_fn done, void *object,

@@ -1,6 +1,6 @@
-/* pe_tcm: the PE's memory. Its ports set the pace of pe_fetch_store; DMA passes at line rate. */
-#include "hw/classes.h"
 #include "hw/pe/pe_tcm.h"
+
+#include "hw/classes.h"
 
 static const kb_param params[] = {
     {"overhead_ns", KB_PARAM_REAL, "ns", "0", 0, 1e6, NULL, "time per transaction"},
@@ -13,7 +13,6 @@ static const kb_param params[] = {
 
 static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *err)
 {
-    (void)m;
     kb_tcm_config *config = block;
     uint64_t size = (uint64_t)kb_spec_int(spec, "pe.pe_tcm.size_mb") << 20;
     config->reserved_bytes = (uint64_t)kb_spec_int(spec, "pe.pe_tcm.reserved_mb") << 20;
@@ -23,6 +22,8 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
     config->user_bytes = size - config->reserved_bytes;
     config->read_gbs = kb_spec_real(spec, "pe.pe_tcm.read_bw_gbs");
     config->write_gbs = kb_spec_real(spec, "pe.pe_tcm.write_bw_gbs");
+    config->read_flit = kb_time_transfer(m->graph->flit_bytes, config->read_gbs);
+    config->write_flit = kb_time_transfer(m->graph->flit_bytes, config->write_gbs);
     return KB_OK;
 }
 
@@ -36,9 +37,79 @@ uint64_t kb_pe_tcm_reserved_bytes(const kb_machine *m)
     return ((const kb_tcm_config *)kb_machine_config(m, KB_PE_TCM))->reserved_bytes;
 }
 
+bool kb_pe_tcm_charges(const kb_machine *m, kb_node requester, kb_node tcm)
+{
+    kb_place place = kb_graph_place(m->graph, tcm);
+    int pe = kb_graph_info(m->graph, tcm)->a;
+    return requester != kb_graph_pe(m->graph, place.sip, place.die, pe, KB_PE_DMA);
+}
+
+static size_t state_size(const void *config)
+{
+    (void)config;
+    return sizeof(kb_tcm);
+}
+
+static void init(kb_device *device, const void *config)
+{
+    (void)config;
+    kb_place place = kb_graph_place(device->m->graph, device->node);
+    int pe = kb_graph_info(device->m->graph, device->node)->a;
+    ((kb_tcm *)device)->pe = kb_machine_pe(device->m, place.sip, place.die, pe);
+}
+
+/* A written flit: through the write port. */
+static void receive(kb_sim *sim, void *object, uint64_t arg)
+{
+    kb_txn *t = object;
+    kb_tcm *tcm = (kb_tcm *)t->memory;
+    const kb_tcm_config *config = kb_machine_config(t->m, KB_PE_TCM);
+    uint32_t bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
+    kb_time end = sim->now;
+    if (t->request.requester != tcm->pe->dma_node) {
+        kb_time time = bytes == t->flit_bytes ? config->write_flit
+                                              : kb_time_transfer(bytes, config->write_gbs);
+        end = kb_link_claim(&tcm->pe->store, sim->now, time, bytes);
+        tcm->write_busy += time;
+    }
+    tcm->bytes_written += bytes;
+    kb_txn_written(t, end);
+}
+
+/* A read: its flits through the read port, one after another. */
+static void request(kb_device *device, kb_txn *t)
+{
+    kb_tcm *tcm = (kb_tcm *)device;
+    const kb_tcm_config *config = kb_machine_config(t->m, KB_PE_TCM);
+    bool charged = t->request.requester != tcm->pe->dma_node;
+    kb_time when = t->m->sim->now;
+    for (uint32_t flit = 0; flit < t->flits; flit++) {
+        uint32_t bytes = kb_txn_flit_bytes(t, flit);
+        kb_time time = bytes == t->flit_bytes ? config->read_flit
+                                              : kb_time_transfer(bytes, config->read_gbs);
+        if (charged) {
+            when = kb_link_claim(&tcm->pe->fetch, t->m->sim->now, time, bytes);
+            tcm->read_busy += time;
+        }
+        kb_txn_release(t, flit, when);
+    }
+    tcm->bytes_read += t->request.rows * t->request.row_bytes;
+}
+
+static kb_moved moved(const kb_device *device)
+{
+    const kb_tcm *tcm = (const kb_tcm *)device;
+    return (kb_moved){tcm->bytes_read, tcm->bytes_written};
+}
+
 const kb_device_class kb_pe_tcm_class = {.kind = KB_PE_TCM,
                                          .help = "the PE's tightly coupled memory",
                                          .params = params,
                                          .config_size = sizeof(kb_tcm_config),
                                          .configure = configure,
-                                         .transit = kb_txn_forward};
+                                         .state_size = state_size,
+                                         .init = init,
+                                         .transit = kb_txn_forward,
+                                         .receive = receive,
+                                         .request = request,
+                                         .moved = moved};
