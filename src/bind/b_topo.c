@@ -21,6 +21,8 @@ static const char *type_name(kb_param_type type)
         return "choice";
     case KB_PARAM_INT_LIST:
         return "list of integers";
+    case KB_PARAM_REAL_LIST:
+        return "list of numbers";
     default:
         return "list of strings";
     }
@@ -94,10 +96,11 @@ static int reference(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"sections", sections}, {"reference", reference}, {NULL, NULL}};
+    {"open", kb_topo_open}, {"sections", sections}, {"reference", reference}, {NULL, NULL}};
 
 int luaopen_kernbench_core_topo(lua_State *L)
 {
+    kb_graph_open(L);
     luaL_newlib(L, functions);
     return 1;
 }

@@ -57,6 +57,10 @@ int kb_lua_probe(lua_State *L);
 int kb_lua_probe_cases(lua_State *L);
 void kb_probe_open(lua_State *L);
 
+/* b_graph.c: the function open of kernbench.core.topo, and what it returns */
+int kb_topo_open(lua_State *L);
+void kb_graph_open(lua_State *L);
+
 /* Userdata of a device tensor. */
 typedef struct kb_lua_tensor {
     kb_tensor *t; /* null once freed */

@@ -1,5 +1,7 @@
 #include "topo/longest.h"
 
+#include <assert.h>
+
 enum {
     MOST_PAIRS = 40000, /* pairs tried within a SIP, when not only corners */
     MOST_ENDS = 8192,   /* ends tried in one sweep, when not cube and place in turn */
@@ -28,6 +30,7 @@ static void find_ends(search *s)
         if (kind == KB_PE_DMA) kb_vec_push(&s->sources, (uint16_t)n);
         if (is_memory(kind)) kb_vec_push(&s->targets, (uint16_t)n);
     }
+    assert(s->sources.data && s->targets.data && "a cube has PEs and an SRAM");
 }
 
 static bool longer(const kb_longest *a, const kb_longest *b)
