@@ -24,7 +24,7 @@ local function usage()
     "commands:",
   }
   for _, command in ipairs(COMMANDS) do
-    lines[#lines + 1] = ("  %-8s %s"):format(command[1], command[2])
+    lines[#lines + 1] = ("  %-9s %s"):format(command[1], command[2])
   end
   lines[#lines + 1] = ""
   lines[#lines + 1] = "  kernbench COMMAND --help     options of a command"

@@ -1,0 +1,83 @@
+# The version
+$ kernbench --version
+kernbench [0-9]+\.[0-9]+\.[0-9]+ (re)
+
+# Help of the program names every command
+$ kernbench --help | grep -E '^  (run|probe|topology|list) ' | wc -l
+4
+
+# Help of a bench begins with what it is and shows its options
+$ kernbench $ROOT/benches/gemm_single_pe.lua --help | grep -E '^C\[M,N\]|--M <M>'
+C\[M,N\] = A\[M,K\] B\[K,N\] in f16 on one PE, operands streamed from HBM\. (re)
+   --M <M>               Default: 32.
+
+# A bench by name, from another folder
+$ mkdir -p elsewhere && cd elsewhere && kernbench run --bench gemm_single_pe | head -1
+gemm_single_pe: ok
+
+# KERNBENCH_PATH comes first
+$ mkdir -p mine && printf 'local t = require "kernbench.torch"\nreturn {name = "mine", run = function() t.zeros({4}) end}\n' >mine/gemm_single_pe.lua
+$ KERNBENCH_PATH=$PWD/mine kernbench run --bench gemm_single_pe | head -1
+mine: ok
+
+# A script that is itself the bench
+$ printf 'local t = require "kernbench.torch"\nt.zeros({4})\n' >script.lua && kernbench script.lua | head -1
+script: ok
+
+# Two runs print the same bytes, but for the wall time
+$ kernbench $ROOT/benches/qkv_gemm.lua --json | grep -v wall_s >a && kernbench $ROOT/benches/qkv_gemm.lua --json | grep -v wall_s >b && cmp a b
+
+# The JSON has what docs/cli.md promises, and its sums hold
+$ kernbench $ROOT/benches/gemm_single_pe.lua --json >run.json
+$ cat >check.lua <<'END'
+> local r = require("cjson").decode(io.open("run.json"):read("a"))
+> assert(r.schema == 1 and r.bench == "gemm_single_pe" and r.ok == true and r.seed == 0)
+> assert(r.audit.ok and #r.audit.violations == 0)
+> -- A 32x128 and B 128x32 in f16 go to the device and to the PE, C 32x32 comes back
+> local operands, result = (32 * 128 + 128 * 32) * 2, 32 * 32 * 2
+> assert(r.bytes.pcie == operands + result)
+> assert(r.bytes.hbm_write == operands + result and r.bytes.hbm_read == operands + result)
+> assert(r.bytes.ipcq == 0 and r.flops == 2 * 32 * 128 * 32)
+> local l = r.launches[1]
+> assert(#r.launches == 1 and l.pes == 1 and l.sip == 0)
+> assert(math.abs(l.end_ns - l.start_ns - r.kernel_ns) < 1e-9)
+> -- two tiles of 8 + 16 cycles in all: ceil(64 / 8) each, 16 once
+> assert(r.engines.pe_gemm.busy_ns == 2 * 8 + 16)
+> for _, engine in pairs(r.engines) do assert(engine.utilization >= 0 and engine.utilization <= 1) end
+> print("holds")
+> END
+$ lua5.4 check.lua
+holds
+
+# The parts of a probe's closed form add up, and the simulation agrees
+$ kernbench probe --json >probe.json
+$ cat >probe.lua <<'END'
+> local p = require("cjson").decode(io.open("probe.json"):read("a"))
+> assert(p.schema == 1 and #p.cases == 14 * 9)
+> for _, c in ipairs(p.cases) do
+>   assert(math.abs(c.overhead_ns + c.wire_ns + c.drain_ns - c.formula_ns) < 1e-6, c.name)
+>   assert(c.actual_ns == c.formula_ns, c.name)
+>   assert(math.abs(c.bw_gbs - c.bytes / c.actual_ns) < 1e-9 and c.bw_gbs <= c.bottleneck_gbs)
+>   -- the way of the data: the first flit of a read leaves the memory, that of a write leaves at 0
+>   local write = c.name:match("write$")
+>   assert((c.route[1].t_ns == 0) == (write ~= nil) and c.route[#c.route].t_ns <= c.actual_ns)
+> end
+> for _, v in ipairs(p.invariants) do assert(v.ok, v.name) end
+> print("holds")
+> END
+$ lua5.4 probe.lua
+holds
+
+# A parameter changes the result: twice the burst rate, half the drain
+$ kernbench probe --case pe_dma_local_read --bytes 64K --json --set cube.hbm_ctrl.pc_bw_gbs=16 | grep drain_ns
+      "drain_ns": 647,
+
+# Without numbers every shipped bench runs
+$ for b in $ROOT/benches/*.lua; do kernbench $b --no-data -q || echo $b; done
+
+# The list of components can be read by machines
+$ kernbench list --components --json >list.json && lua5.4 -e 'local l = require("cjson").decode(io.open("list.json"):read("a")); for _, c in ipairs(l.components) do for _, p in ipairs(c.params) do assert(p.name and p.type and p.help) end end print(#l.components > 25)'
+true
+
+# Quiet means quiet
+$ kernbench $ROOT/benches/gemm_single_pe.lua -q
