@@ -49,7 +49,7 @@ local function num(value)
 end
 
 local function case_rows(cases, bytes)
-  local rows = { { "case", "actual ns", "formula ns", "overhead", "wire", "drain", "(command)", "(hidden)", "GB/s",
+  local rows = { { "case", "actual ns", "formula ns", "overhead", "wire", "drain", "command", "hidden", "GB/s",
     "of GB/s", "used" } }
   for _, c in ipairs(cases) do
     if c.bytes == bytes and not c.absent then
