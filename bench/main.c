@@ -179,18 +179,27 @@ static bool parse(options *o, int argc, char **argv)
         {"help", no_argument, NULL, 'h'},       {0},
     };
     for (int flag; (flag = getopt_long(argc, argv, "h", flags, NULL)) != -1;) {
-        if (flag == 'j')
+        bool ok = true;
+        switch (flag) {
+        case 'j':
             o->json = true;
-        else if (flag == 'l')
+            break;
+        case 'l':
             o->list = true;
-        else if (flag == 'h')
+            break;
+        case 'h':
             o->help = true;
-        else if (flag == 'r' && parse_repeat(o, optarg))
-            continue;
-        else if (flag == 'o' && parse_only(o, optarg))
-            continue;
-        else
-            return false;
+            break;
+        case 'r':
+            ok = parse_repeat(o, optarg);
+            break;
+        case 'o':
+            ok = parse_only(o, optarg);
+            break;
+        default:
+            ok = false;
+        }
+        if (!ok) return false;
     }
     if (optind == argc) return true;
     fprintf(stderr, "kb_bench: unexpected argument '%s'\n", argv[optind]);

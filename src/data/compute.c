@@ -15,7 +15,7 @@ static void shape_of(kb_compute *c, const kb_value *v)
 /* Align at the right; extents are equal or 1. */
 static int broadcast_with(kb_compute *c, const kb_value *v, kb_err *err)
 {
-    size_t out[KB_MAX_RANK];
+    size_t out[KB_MAX_RANK] = {0};
     int rank = c->rank > v->rank ? c->rank : v->rank;
     for (int d = 0; d < rank; d++) {
         int at = d - (rank - c->rank), bt = d - (rank - v->rank);

@@ -127,7 +127,7 @@ static plan plan_for(kb_unary_op op, kb_dtype dtype)
     kb_dtype result = elementary && !kb_dtype_is_float(dtype) ? KB_F64 : dtype;
     kb_dtype compute = kb_compute_type(result);
     if (elementary && op != KB_SQRT) compute = KB_F64;
-    if (op >= KB_ISNAN)
+    if (op == KB_ISNAN || op == KB_ISFINITE)
         return (plan){OPS[op].fn[compute == KB_F64   ? 1
                                  : compute == KB_F32 ? 0
                                                      : 3],

@@ -19,8 +19,8 @@
 typedef struct kb_spec kb_spec;
 
 typedef struct kb_spec_source {
-    const char *path;         /* of the YAML file */
-    const char *const *sets;  /* "sip.cube_mesh.w=8", applied in order after the file */
+    const char *path;        /* of the YAML file */
+    const char *const *sets; /* "sip.cube_mesh.w=8", applied in order after the file */
     size_t set_count;
     const kb_section *sections; /* all that may appear */
     size_t section_count;
@@ -36,7 +36,7 @@ int64_t kb_spec_int(const kb_spec *spec, const char *path);
 double kb_spec_real(const kb_spec *spec, const char *path); /* INT parameters too */
 bool kb_spec_bool(const kb_spec *spec, const char *path);
 const char *kb_spec_string(const kb_spec *spec, const char *path); /* STRING and CHOICE */
-kb_time kb_spec_time(const kb_spec *spec, const char *path);       /* a REAL in ns, as picoseconds */
+kb_time kb_spec_time(const kb_spec *spec, const char *path); /* a REAL in ns, as picoseconds */
 
 /* Number of elements of a list parameter, or of a repeated section. */
 size_t kb_spec_count(const kb_spec *spec, const char *path);

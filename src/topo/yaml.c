@@ -135,10 +135,11 @@ static int refuse_duplicates(const reader *r, const kb_yaml_node *mapping)
     qsort(keys, count, sizeof *keys, compare_keys);
 
     const kb_yaml_node *again = NULL, *before = NULL;
-    for (size_t i = 1; i < count && !again; i++) {
+    for (size_t i = 1; i < count; i++) {
         if (strcmp(keys[i - 1].node->text, keys[i].node->text) != 0) continue;
         before = keys[i - 1].node;
         again = keys[i].node;
+        break;
     }
     free(keys);
     if (!again) return KB_OK;

@@ -270,7 +270,8 @@ static bool random_step(oracle o, kb_pagetable *table, kb_rng *rng, uint64_t fre
     uint64_t to = from + 1 + kb_rng_below(rng, 1 + kb_rng_below(rng, 60));
     if (to > BYTES) to = BYTES;
     uint32_t one = kb_rng_below(rng, PES), all = (1u << PES) - 1;
-    uint32_t mask = 1u << one | (kb_rng_below(rng, all + 1) & kb_rng_below(rng, all + 1));
+    uint32_t some = kb_rng_below(rng, all + 1); /* a quarter of the PEs, with the next line */
+    uint32_t mask = 1u << one | (some & kb_rng_below(rng, all + 1));
     bool mapping = kb_rng_below(rng, 4) ? !o[one][from] : kb_rng_below(rng, 2) != 0;
     bool shrink = kb_rng_below(rng, 2);
     while (shrink && to > from + 1 && !all_mapped(o, mask, from, to, !mapping)) to--;

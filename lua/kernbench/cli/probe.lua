@@ -103,7 +103,8 @@ local function print_invariants(invariants)
   print("\ninvariants:")
   for _, invariant in ipairs(invariants) do
     local verdict = not invariant.ok and "FAIL" or invariant.judged > 0 and "PASS" or "----"
-    print(("  %s  %s%s"):format(verdict, invariant.name, invariant.detail ~= "" and (" (" .. invariant.detail .. ")") or ""))
+    local detail = invariant.detail ~= "" and (" (" .. invariant.detail .. ")") or ""
+    print(("  %s  %s%s"):format(verdict, invariant.name, detail))
   end
 end
 

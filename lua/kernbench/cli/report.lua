@@ -90,7 +90,8 @@ local function kernel_rates(stats)
   if stats.kernel_ns <= 0 then
     return {}
   end
-  local lines = { ("  kernels moved      %s, %.2f GB/s"):format(bytes(stats.dma_bytes), stats.dma_bytes / stats.kernel_ns) }
+  local moved = stats.dma_bytes
+  local lines = { ("  kernels moved      %s, %.2f GB/s"):format(bytes(moved), moved / stats.kernel_ns) }
   if stats.macs > 0 then
     lines[#lines + 1] = ("  kernels computed   %.4f TFLOP/s"):format(2 * stats.macs / stats.kernel_ns / 1000)
   end
