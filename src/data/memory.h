@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "addr/physaddr.h"
+#include "addr/vaspace.h"
 #include "base/vec.h"
 
 /* `rows` runs of `row_bytes`, `stride` bytes apart, inside one allocation. */
@@ -16,6 +17,7 @@ typedef struct kb_piece {
     kb_paddr pa;
     uint32_t rows;
     uint64_t row_bytes, stride;
+    kb_vaddr va; /* under which it was reached; 0: by its physical address */
 } kb_piece;
 typedef kb_vec(kb_piece) kb_pieces;
 

@@ -34,29 +34,13 @@ const char *kb_memory_kind_name(int memory)
 
 /* ---- links ---- */
 
-static bool is_ucie(kb_kind kind)
-{
-    return kind == KB_UCIE || kind == KB_IO_UCIE;
-}
-
-static int link_kind(const kb_graph *g, kb_node from, kb_node to)
-{
-    kb_kind a = kb_graph_info(g, from)->kind, b = kb_graph_info(g, to)->kind;
-    if (a == KB_HOST || b == KB_HOST) return KB_BYTES_PCIE;
-    if (kb_graph_place(g, from).sip != kb_graph_place(g, to).sip) return KB_BYTES_FABRIC;
-    if (is_ucie(a) && is_ucie(b)) return KB_BYTES_UCIE;
-    if (a == KB_ROUTER && b == KB_ROUTER) return KB_BYTES_NOC;
-    if (a == KB_XBAR || b == KB_XBAR) return KB_BYTES_XBAR;
-    return -1;
-}
-
 static void add_link(void *user, kb_node from, const kb_edge_info *info, const kb_wire *wire)
 {
     (void)info;
     collector *c = user;
     if (wire->to == KB_NO_NODE) return;
-    int kind = link_kind(c->engine->m->graph, from, wire->to);
-    if (kind >= 0) c->stats->bytes[kind] += wire->link.bytes;
+    kb_traffic kind = kb_traffic_between(c->engine->m->graph, from, wire->to);
+    if (kind != KB_TRAFFIC_NONE) c->stats->bytes[KB_BYTES_NOC + (int)kind] += wire->link.bytes;
 }
 
 /* ---- memories ---- */
@@ -101,6 +85,8 @@ static void add_pe(void *user, kb_pe *pe)
     use[KB_USE_MATH].busy += kb_link_busy_so_far(&pe->math, c->now);
     c->stats->commands += pe->commands;
     c->stats->macs += pe->macs;
+    c->stats->tlb_hits += pe->tlb_hits;
+    c->stats->tlb_misses += pe->tlb_misses;
     c->stats->pes_used += pe->commands > 0;
 }
 
@@ -122,6 +108,7 @@ void kb_stats_collect(kb_engine *engine, kb_stats *stats)
     kb_machine_each_wire(engine->m, add_link, &c);
     kb_machine_each_pe(engine->m, add_pe, &c);
     kb_machine_each_device(engine->m, add_device, &c);
+    kb_energy_total(engine->m, &stats->energy);
     kb_machine_audit(engine->m, keep_violation, stats);
     stats->bytes[KB_BYTES_HBM_READ] = stats->memory[KB_MEMORY_HBM].read;
     stats->bytes[KB_BYTES_HBM_WRITE] = stats->memory[KB_MEMORY_HBM].written;

@@ -3,11 +3,12 @@
 #define KB_ENGINE_STATS_H
 
 #include "engine/launch.h"
+#include "hw/energy.h"
 
 enum {
     KB_BYTES_HBM_READ,
     KB_BYTES_HBM_WRITE,
-    KB_BYTES_NOC,    /* over router-to-router links, each link counted */
+    KB_BYTES_NOC,    /* over router-to-router links, each link counted; from here as kb_traffic */
     KB_BYTES_XBAR,   /* into and out of crossbars */
     KB_BYTES_UCIE,   /* between dies */
     KB_BYTES_PCIE,   /* between host and SIPs */
@@ -45,7 +46,9 @@ typedef struct kb_stats {
     kb_moved memory[KB_MEMORY_COUNT]; /* TCM: what came over the fabric */
     kb_engine_use use[KB_USE_COUNT];
     uint64_t commands, macs;
-    uint64_t dma_bytes; /* moved by the DMA engines of PEs */
+    uint64_t tlb_hits, tlb_misses; /* 0 while misses cost nothing (pe_mmu.h) */
+    uint64_t dma_bytes;            /* moved by the DMA engines of PEs */
+    kb_energy energy;              /* all 0 unless energy.enabled */
     uint32_t pes_used;
     kb_time kernel_time; /* sum over launches of last end - first start */
     uint32_t violation_count;

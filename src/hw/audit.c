@@ -19,8 +19,7 @@ typedef struct auditor {
     void *user;
     kb_time now;
     flow *system, **dies; /* by local node; of dies that payload has passed */
-    bool shared_wires;
-    kb_time waited; /* on all links */
+    kb_time waited;       /* on all links */
 } auditor;
 
 typedef unsigned long long ull;
@@ -87,7 +86,9 @@ static void audit_link(void *user, kb_node from, const kb_edge_info *info, const
 {
     auditor *a = user;
     if (wire->to == KB_NO_NODE) return;
-    a->shared_wires |= wire->several;
+    char name[KB_NAME_MAX];
+    if (wire->several)
+        violation(a, "%s: a link leads to more than one node", name_of(a, from, name));
     a->waited += wire->link.waited;
     flow_of(a, from)->out += wire->link.bytes;
     flow_of(a, wire->to)->in += wire->link.bytes;
@@ -103,8 +104,8 @@ static void check_moved(const auditor *a, kb_node node, const flow *f, kb_moved 
         violation(a, "%s: %llu bytes came in, %llu were written", name_of(a, node, name),
                   (ull)f->in, (ull)moved.written);
     if (f->out != moved.read)
-        violation(a, "%s: %llu bytes went out, %llu were read", name_of(a, node, name),
-                  (ull)f->out, (ull)moved.read);
+        violation(a, "%s: %llu bytes went out, %llu were read", name_of(a, node, name), (ull)f->out,
+                  (ull)moved.read);
 }
 
 static void check_requester(const auditor *a, kb_node node, const flow *f,
@@ -130,9 +131,9 @@ static void audit_node(auditor *a, kb_place place, const flow *f)
     } else if (info->kind == KB_PE_DMA) {
         kb_pe *pe = kb_machine_pe(m, place.sip, place.die, info->a);
         check_requester(a, node, f, pe->dma_bytes);
-    } else if (m->class[info->kind]->moved) {
-        check_moved(a, node, f, m->class[info->kind]->moved(kb_machine_device(m, node)));
-    } else if (f->in != f->out && !(info->kind == KB_IO_UCIE && a->shared_wires)) {
+    } else if (m->class[info->kind] -> moved) {
+        check_moved(a, node, f, m->class[info->kind] -> moved(kb_machine_device(m, node)));
+    } else if (f->in != f->out) {
         violation(a, "%s: %llu bytes in, %llu bytes out", name_of(a, node, name), (ull)f->in,
                   (ull)f->out);
     }
@@ -190,7 +191,12 @@ static void check_channel(const auditor *a, kb_pe *pe, int direction, bool at_re
     static const char *const names[2] = {"pe_dma's read channel", "pe_dma's write channel"};
     const char *what = names[direction];
     kb_server *channel = &pe->dma[direction];
-    const kb_dma_books *books = &pe->dma_books[direction];
+    kb_dma_books books = {0};
+    for (int vc = 0; vc < KB_VC_COUNT; vc++) {
+        books.grants += pe->dma_books[direction][vc].grants;
+        books.waited += pe->dma_books[direction][vc].waited;
+        books.held += pe->dma_books[direction][vc].held;
+    }
     kb_server_settle(channel, a->m->sim);
     check_use(a, pe, what, channel->busy_integral, channel->capacity);
     if (channel->in_use > channel->capacity)
@@ -200,15 +206,15 @@ static void check_channel(const auditor *a, kb_pe *pe, int direction, bool at_re
     if (channel->in_use || channel->queued)
         violation(a, "%s: %u transactions are still in %s", pe->name,
                   channel->in_use + channel->queued, what);
-    if (channel->grants != books->grants)
+    if (channel->grants != books.grants)
         violation(a, "%s: %s was granted %llu times, taken %llu times", pe->name, what,
-                  (ull)channel->grants, (ull)books->grants);
-    if (channel->queued_integral != books->waited)
+                  (ull)channel->grants, (ull)books.grants);
+    if (channel->queued_integral != books.waited)
         violation(a, "%s: the queue of %s says %.3f ns, transactions waited %.3f ns", pe->name,
-                  what, kb_time_ns(channel->queued_integral), kb_time_ns(books->waited));
-    if (channel->busy_integral != books->held)
+                  what, kb_time_ns(channel->queued_integral), kb_time_ns(books.waited));
+    if (channel->busy_integral != books.held)
         violation(a, "%s: %s says that it was held %.3f ns, transactions held it %.3f ns", pe->name,
-                  what, kb_time_ns(channel->busy_integral), kb_time_ns(books->held));
+                  what, kb_time_ns(channel->busy_integral), kb_time_ns(books.held));
 }
 
 static void audit_pe(void *user, kb_pe *pe)

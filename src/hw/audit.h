@@ -1,16 +1,16 @@
 /* The audit: laws that hold whatever the traffic, checked on what the parts have counted.
  *
- * At any time: no link, channel, engine or DMA channel was busy for longer than time has passed, and
- * a link was busy for exactly what its bytes take. When nothing is pending any more, also:
+ * At any time: no link, channel, engine or DMA channel was busy for longer than time has passed,
+ * and a link was busy for exactly what its bytes take. When nothing is pending any more, also:
  *
- *   - conservation: at every node that payload passes, bytes in = bytes out; at a memory, bytes in =
- *     written and bytes out = read; at the host and at every pe_dma, what was requested;
+ *   - conservation: at every node that payload passes, bytes in = bytes out; at a memory, bytes in
+ * = written and bytes out = read; at the host and at every pe_dma, what was requested;
  *   - completion: every transaction and every flit that began has arrived, once;
  *   - Little's law: what links and DMA channels count as waiting and busy is what the transactions
  *     and commands saw, which keep their own books.
  *
- * Where a link leads is learnt from the routes that used it, not from the builder of the graph. A
- * wire that several chiplets share cannot be split among them; then their PHYs are not checked. */
+ * Where a link leads is learnt from the routes that used it, not from the builder of the graph;
+ * that routes agree on it is one more law. */
 #ifndef KB_HW_AUDIT_H
 #define KB_HW_AUDIT_H
 

@@ -19,7 +19,8 @@
  * of the burst time, all channels together, and then pass the links as FIFOs in tandem; of the
  * groups that are released together the first and the last decide, by the same convexity. A shorter
  * last flit is followed on its own: it is faster, but stuck behind its predecessors. The port of a
- * TCM is one such channel; SRAM has none. */
+ * TCM is one such channel; SRAM has none. Refresh and rows of HBM (hbm_ctrl.h) are not in it: with
+ * them it is a lower bound. */
 #ifndef KB_HW_CLOSED_FORM_H
 #define KB_HW_CLOSED_FORM_H
 

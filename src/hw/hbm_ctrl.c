@@ -1,5 +1,7 @@
 #include "hw/hbm_ctrl.h"
 
+#include <stdlib.h>
+
 #include "hw/classes.h"
 
 static const kb_param params[] = {
@@ -11,12 +13,27 @@ static const kb_param params[] = {
     {"efficiency", KB_PARAM_REAL, NULL, "0.8", 1e-3, 1, NULL, "part of the peak that bursts reach"},
     {"switch_penalty_ns", KB_PARAM_REAL, "ns", "0", 0, 1e6, NULL,
      "time a channel loses when it changes between reading and writing"},
+    {"refresh_interval_ns", KB_PARAM_REAL, "ns", "0", 0, 1e9, NULL,
+     "time between refreshes of a channel; 0: none"},
+    {"refresh_ns", KB_PARAM_REAL, "ns", "0", 0, 1e6, NULL, "time that a refresh blocks a channel"},
+    {"row_bytes", KB_PARAM_INT, "B", "0", 0, 16777216, NULL,
+     "row of a bank of one channel; 0: rows are not modelled"},
+    {"banks", KB_PARAM_INT, NULL, "16", 1, 4096, NULL, "banks of a channel, one open row in each"},
+    {"row_miss_ns", KB_PARAM_REAL, "ns", "0", 0, 1e6, NULL, "time to open another row of a bank"},
     {0}};
+
+/* A burst with all that may come before it must fit between two refreshes. */
+static int check_refresh(const kb_hbm_config *config, const kb_spec *spec, kb_err *err)
+{
+    kb_time least = config->refresh + config->burst + config->switch_penalty + config->row_miss;
+    if (!config->refresh_interval || config->refresh_interval >= least) return KB_OK;
+    return kb_spec_reject(spec, "cube.hbm_ctrl.refresh_interval_ns", err,
+                          "a refresh and a burst take %.3f ns, which is longer", kb_time_ns(least));
+}
 
 static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *err)
 {
     (void)m;
-    (void)err;
     kb_hbm_config *config = block;
     config->channels = (uint32_t)kb_spec_int(spec, "cube.hbm_ctrl.pseudo_channels");
     config->burst_bytes = (uint32_t)kb_spec_int(spec, "cube.hbm_ctrl.burst_bytes");
@@ -24,7 +41,12 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
         kb_time_transfer(config->burst_bytes, kb_spec_real(spec, "cube.hbm_ctrl.pc_bw_gbs") *
                                                   kb_spec_real(spec, "cube.hbm_ctrl.efficiency"));
     config->switch_penalty = kb_spec_time(spec, "cube.hbm_ctrl.switch_penalty_ns");
-    return KB_OK;
+    config->refresh_interval = kb_spec_time(spec, "cube.hbm_ctrl.refresh_interval_ns");
+    config->refresh = kb_spec_time(spec, "cube.hbm_ctrl.refresh_ns");
+    config->row_bytes = (uint64_t)kb_spec_int(spec, "cube.hbm_ctrl.row_bytes");
+    config->banks = (uint32_t)kb_spec_int(spec, "cube.hbm_ctrl.banks");
+    config->row_miss = kb_spec_time(spec, "cube.hbm_ctrl.row_miss_ns");
+    return check_refresh(config, spec, err);
 }
 
 static size_t state_size(const void *config)
@@ -38,6 +60,56 @@ static void init(kb_device *device, const void *block)
     const kb_hbm_config *config = block;
     kb_hbm_ctrl *hbm = (kb_hbm_ctrl *)device;
     for (uint32_t c = 0; c < config->channels; c++) hbm->channel[c].last_op = -1;
+    if (config->row_bytes)
+        hbm->open_row = kb_xcalloc((size_t)config->channels * config->banks, sizeof(uint64_t));
+}
+
+static void fini(kb_device *device)
+{
+    free(((kb_hbm_ctrl *)device)->open_row);
+}
+
+/* Time to open the row of the byte at `offset`, which is open then. */
+static kb_time open_row(kb_hbm_ctrl *hbm, const kb_hbm_config *config, uint64_t offset)
+{
+    uint64_t burst = offset / config->burst_bytes, channel = burst % config->channels;
+    uint64_t inside = burst / config->channels * config->burst_bytes; /* of the channel's bytes */
+    uint64_t row = inside / config->row_bytes;
+    uint64_t *open = &hbm->open_row[channel * config->banks + row % config->banks];
+    uint64_t number = row / config->banks + 1;
+    if (*open == number) return 0;
+    *open = number;
+    hbm->row_misses++;
+    return config->row_miss;
+}
+
+/* Earliest start at or after `start` of something that takes `time` on channel c between two of its
+ * refreshes. */
+static kb_time avoid_refresh(const kb_hbm_config *config, uint32_t c, kb_time start, kb_time time)
+{
+    kb_time interval = config->refresh_interval;
+    kb_time next = interval * (c + 1) / config->channels;
+    if (start >= next) {
+        kb_time last = next + (start - next) / interval * interval;
+        if (start < last + config->refresh) start = last + config->refresh;
+        next = last + interval;
+    }
+    return start + time > next ? next + config->refresh : start;
+}
+
+/* Bursts one by one, the first with what precedes it, around refreshes. */
+static kb_time claim_around_refresh(kb_hbm_ctrl *hbm, const kb_hbm_config *config, uint32_t c,
+                                    kb_time ready, kb_time before, uint32_t bursts, uint64_t bytes)
+{
+    kb_link *fifo = &hbm->channel[c].fifo;
+    for (uint32_t i = 0; i < bursts; i++) {
+        kb_time time = config->burst + (i ? 0 : before);
+        kb_time free = fifo->free > ready ? fifo->free : ready;
+        kb_time start = avoid_refresh(config, c, free, time);
+        fifo->waited += start - ready;
+        ready = kb_link_claim(fifo, start, time, i ? 0 : bytes);
+    }
+    return ready;
 }
 
 /* Queue the bursts of one flit; returns when the last of them ends. */
@@ -46,18 +118,23 @@ static kb_time access_flit(kb_hbm_ctrl *hbm, const kb_hbm_config *config, const 
 {
     uint64_t offset = kb_txn_flit_offset(t, flit);
     uint32_t bytes = kb_txn_flit_bytes(t, flit);
-    kb_hbm_channel *channel = &hbm->channel[offset / config->burst_bytes % config->channels];
+    uint32_t c = (uint32_t)(offset / config->burst_bytes % config->channels);
+    kb_hbm_channel *channel = &hbm->channel[c];
     uint32_t bursts = (bytes + config->burst_bytes - 1) / config->burst_bytes;
-    kb_time time = bursts * config->burst;
+    kb_time before = 0;
     if (channel->last_op != (int)t->request.op) {
         if (channel->last_op >= 0) {
-            time += config->switch_penalty;
+            before += config->switch_penalty;
             hbm->switches++;
         }
         channel->last_op = (int)t->request.op;
     }
+    if (hbm->open_row) before += open_row(hbm, config, offset);
     hbm->bursts += bursts;
-    return kb_link_claim(&channel->fifo, t->m->sim->now, time, bytes);
+    kb_time now = t->m->sim->now;
+    if (config->refresh_interval)
+        return claim_around_refresh(hbm, config, c, now, before, bursts, bytes);
+    return kb_link_claim(&channel->fifo, now, before + bursts * config->burst, bytes);
 }
 
 static void receive(kb_sim *sim, void *object, uint64_t arg)
@@ -81,7 +158,8 @@ static void request(kb_device *device, kb_txn *t)
 
 kb_time kb_hbm_busy(const kb_hbm_ctrl *hbm, const kb_hbm_config *config)
 {
-    return hbm->bursts * config->burst + hbm->switches * config->switch_penalty;
+    return hbm->bursts * config->burst + hbm->switches * config->switch_penalty +
+           hbm->row_misses * config->row_miss;
 }
 
 static kb_moved moved(const kb_device *device)
@@ -98,6 +176,7 @@ const kb_device_class kb_hbm_ctrl_class = {
     .configure = configure,
     .state_size = state_size,
     .init = init,
+    .fini = fini,
     .transit = kb_txn_forward,
     .receive = receive,
     .request = request,

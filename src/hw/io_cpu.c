@@ -25,32 +25,35 @@ static io_cpu *of(const kb_msg *msg)
     return (io_cpu *)kb_machine_device(msg->m, kb_graph_io_cpu(msg->m->graph, msg->sip, 0));
 }
 
-/* Longest way from here to any PE of the message. */
-static kb_time longest(const kb_msg *msg, const kb_time *to_cube)
+static kb_time to_cube(const kb_msg *msg, uint32_t target)
+{
+    const kb_graph *g = msg->m->graph;
+    return kb_machine_command_time(msg->m, kb_graph_io_cpu(g, msg->sip, 0),
+                                   kb_graph_m_cpu(g, msg->sip, msg->targets[target].cube));
+}
+
+kb_time kb_io_cpu_to_pes(const kb_msg *msg)
 {
     kb_time most = 0;
-    for (uint32_t t = 0; t < msg->target_count; t++)
+    for (uint32_t t = 0; t < msg->target_count; t++) {
+        kb_time cube = to_cube(msg, t);
         for (uint32_t left = msg->targets[t].pe_mask; left; left &= left - 1) {
             int pe = __builtin_ctz(left);
-            kb_time time = to_cube[t] + kb_m_cpu_to_pe(msg->m, pe, msg->component);
+            kb_time time = cube + kb_m_cpu_to_pe(msg->m, pe, msg->component);
             if (time > most) most = time;
         }
+    }
     return most;
 }
 
 static void fan_out(kb_msg *msg)
 {
     kb_machine *m = msg->m;
-    kb_node here = kb_graph_io_cpu(m->graph, msg->sip, 0);
-    kb_time *to_cube = kb_xmalloc(msg->target_count * sizeof *to_cube);
-    for (uint32_t t = 0; t < msg->target_count; t++)
-        to_cube[t] = kb_machine_command_time(
-            m, here, kb_graph_m_cpu(m->graph, msg->sip, msg->targets[t].cube));
     msg->at_io_cpu = m->sim->now;
-    msg->target_start = msg->synchronised ? m->sim->now + longest(msg, to_cube) : 0;
+    if (!msg->grouped)
+        msg->target_start = msg->synchronised ? m->sim->now + kb_io_cpu_to_pes(msg) : 0;
     for (uint32_t t = 0; t < msg->target_count; t++)
-        kb_sim_after(m->sim, to_cube[t], kb_m_cpu_receive, msg, t);
-    free(to_cube);
+        kb_sim_after(m->sim, to_cube(msg, t), kb_m_cpu_receive, msg, t);
 }
 
 void kb_io_cpu_receive(kb_sim *sim, void *object, uint64_t arg)
@@ -65,6 +68,7 @@ void kb_io_cpu_receive(kb_sim *sim, void *object, uint64_t arg)
         io->running = msg;
         fan_out(msg);
     } else {
+        assert(!msg->grouped); /* the host has seen to that */
         msg->next = NULL;
         if (io->head)
             io->tail->next = msg;
@@ -79,6 +83,7 @@ static void arrive_at_host(kb_sim *sim, void *object, uint64_t arg)
     (void)arg;
     kb_msg *msg = object;
     msg->completed = sim->now;
+    if (msg->synchronised) kb_msg_completed(msg);
     msg->done(sim, msg->object, 0);
 }
 

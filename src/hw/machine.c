@@ -5,32 +5,22 @@
 #include <string.h>
 
 #include "hw/classes.h"
+#include "hw/energy.h"
 #include "hw/pe/pe.h"
 #include "hw/pe/tile.h"
 
 static const kb_device_class *const all_classes[KB_KIND_COUNT] = {
-    [KB_HOST] = &kb_host_class,
-    [KB_SWITCH] = &kb_switch_class,
-    [KB_PCIE_EP] = &kb_pcie_ep_class,
-    [KB_IO_CPU] = &kb_io_cpu_class,
-    [KB_IO_NOC] = &kb_io_noc_class,
-    [KB_IO_UCIE] = &kb_io_ucie_class,
-    [KB_M_CPU] = &kb_m_cpu_class,
-    [KB_ROUTER] = &kb_router_class,
-    [KB_UCIE] = &kb_ucie_class,
-    [KB_XBAR] = &kb_xbar_class,
-    [KB_BRIDGE] = &kb_bridge_class,
-    [KB_HBM_CTRL] = &kb_hbm_ctrl_class,
-    [KB_SRAM] = &kb_sram_class,
-    [KB_UAL_EP] = &kb_ual_ep_class,
-    [KB_PE_CPU] = &kb_pe_cpu_class,
-    [KB_PE_SCHEDULER] = &kb_pe_scheduler_class,
-    [KB_PE_DMA] = &kb_pe_dma_class,
-    [KB_PE_FETCH_STORE] = &kb_pe_fetch_store_class,
-    [KB_PE_GEMM] = &kb_pe_gemm_class,
-    [KB_PE_MATH] = &kb_pe_math_class,
-    [KB_PE_TCM] = &kb_pe_tcm_class,
-    [KB_PE_MMU] = &kb_pe_mmu_class,
+    [KB_HOST] = &kb_host_class,       [KB_SWITCH] = &kb_switch_class,
+    [KB_PCIE_EP] = &kb_pcie_ep_class, [KB_IO_CPU] = &kb_io_cpu_class,
+    [KB_IO_NOC] = &kb_io_noc_class,   [KB_IO_UCIE] = &kb_io_ucie_class,
+    [KB_M_CPU] = &kb_m_cpu_class,     [KB_ROUTER] = &kb_router_class,
+    [KB_UCIE] = &kb_ucie_class,       [KB_XBAR] = &kb_xbar_class,
+    [KB_BRIDGE] = &kb_bridge_class,   [KB_HBM_CTRL] = &kb_hbm_ctrl_class,
+    [KB_SRAM] = &kb_sram_class,       [KB_UAL_EP] = &kb_ual_ep_class,
+    [KB_PE_CPU] = &kb_pe_cpu_class,   [KB_PE_SCHEDULER] = &kb_pe_scheduler_class,
+    [KB_PE_DMA] = &kb_pe_dma_class,   [KB_PE_FETCH_STORE] = &kb_pe_fetch_store_class,
+    [KB_PE_GEMM] = &kb_pe_gemm_class, [KB_PE_MATH] = &kb_pe_math_class,
+    [KB_PE_TCM] = &kb_pe_tcm_class,   [KB_PE_MMU] = &kb_pe_mmu_class,
 };
 
 static const kb_param address_params[] = {
@@ -51,6 +41,8 @@ size_t kb_machine_sections(kb_section out[KB_SECTION_MAX])
         out[n++] = (kb_section){kb_kind_section((kb_kind)k), all_classes[k]->help,
                                 all_classes[k]->params, false};
     out[n++] = (kb_section){"address", "physical and virtual addresses", address_params, false};
+    out[n++] = (kb_section){"energy", "energy of what is moved and computed, off by default",
+                            kb_energy_params, false};
     assert(n <= KB_SECTION_MAX);
     return n;
 }
@@ -105,10 +97,12 @@ int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err
     kb_pool_init(&m->tiles, kb_tile_token_bytes());
     int status = kb_graph_create(&m->graph, spec, err);
     if (!status) {
+        m->launches = kb_xcalloc((size_t)m->graph->sips, sizeof *m->launches);
         m->dies = kb_xcalloc((size_t)m->graph->sips * (size_t)m->graph->dies, sizeof *m->dies);
         status = make_layout(m, err);
     }
     if (!status) status = configure(m, err);
+    m->energy = kb_energy_configure(spec);
     if (status) {
         kb_machine_destroy(m);
         m = NULL;
@@ -149,6 +143,8 @@ void kb_machine_destroy(kb_machine *m)
         }
     }
     free(m->dies);
+    free(m->launches);
+    free(m->energy);
     for (int k = 0; k < KB_KIND_COUNT; k++) free(m->config[k]);
     for (kb_txn *t = m->txns_made; t;) {
         kb_txn *next = t->next_made;
@@ -248,7 +244,8 @@ void kb_machine_each_link(kb_machine *m, kb_link_visitor visit, void *user)
         visit(user, (kb_edge)e, &g->system.edges.data[e], &m->system.wires[e].link);
     for (size_t d = 0; d < die_count(m); d++) {
         if (!m->dies[d].wires) continue;
-        const kb_die_type *type = kb_graph_die_type(g, (kb_place){0, (int)(d % (size_t)g->dies), 0});
+        const kb_die_type *type =
+            kb_graph_die_type(g, (kb_place){0, (int)(d % (size_t)g->dies), 0});
         for (size_t e = 0; e < type->edges.count; e++)
             visit(user, first_edge(g, d) + (kb_edge)e, &type->edges.data[e],
                   &m->dies[d].wires[e].link);

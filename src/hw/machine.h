@@ -14,12 +14,13 @@
 #include "topo/route.h"
 
 struct kb_pe;
+struct kb_energy_config;
 
 /* A link in use, and where it has been seen to lead. */
 typedef struct kb_wire {
     kb_link link; /* first: hops of transactions point at it */
     kb_node to;   /* KB_NO_NODE: nothing has gone over it */
-    bool several; /* leads to more than one node: the wire of a port that chiplets share */
+    bool several; /* routes disagree on that, which is an error */
 } kb_wire;
 
 /* State of one die, all of it lazily created. */
@@ -39,6 +40,7 @@ typedef struct kb_machine {
     kb_addr_layout layout;
     const kb_device_class *class[KB_KIND_COUNT];
     void *config[KB_KIND_COUNT];
+    struct kb_energy_config *energy;
     kb_die_state system, *dies; /* dies: by sip * graph->dies + die */
     kb_path path;               /* scratch for routes */
 
@@ -50,6 +52,10 @@ typedef struct kb_machine {
     uint64_t flit_hops;       /* flits times links */
     uint64_t short_flit_hops; /* those of flits that are not full */
 
+    /* The host's side of synchronised messages (msg.h). */
+    uint32_t *launches;              /* by SIP: sent and not completed */
+    struct kb_msg *held, *last_held; /* groups that wait for that, and what is behind them */
+
     /* Kept apart from what links, channels and servers count, for the audit. */
     uint64_t host_bytes[2]; /* by kb_txn_op: requested by the host */
     kb_time waited;         /* for links, by transactions that have completed */
@@ -58,8 +64,8 @@ typedef struct kb_machine {
 int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err *err);
 void kb_machine_destroy(kb_machine *m);
 
-/* All sections of topology.yaml, the structural ones and every component's, into the caller's array.
- * Returns how many there are. */
+/* All sections of topology.yaml, the structural ones and every component's, into the caller's
+ * array. Returns how many there are. */
 enum { KB_SECTION_MAX = 64 };
 size_t kb_machine_sections(kb_section out[KB_SECTION_MAX]);
 
@@ -85,8 +91,9 @@ void kb_machine_each_wire(kb_machine *m, kb_wire_visitor visit, void *user);
 void kb_machine_each_device(kb_machine *m, kb_device_visitor visit, void *user);
 void kb_machine_each_pe(kb_machine *m, kb_pe_visitor visit, void *user);
 
-/* The memory node behind a physical address (an HBM slice, the SRAM of a cube, the TCM of a PE), and
- * the offset within it. KB_EINVAL for other units and for a SIP or cube that this machine lacks. */
+/* The memory node behind a physical address (an HBM slice, the SRAM of a cube, the TCM of a PE),
+ * and the offset within it. KB_EINVAL for other units and for a SIP or cube that this machine
+ * lacks. */
 int kb_machine_memory(const kb_machine *m, kb_paddr address, kb_node *node, uint64_t *offset,
                       kb_err *err);
 

@@ -6,7 +6,14 @@
  * picosecond everywhere: io_cpu stamps the moment at which even the farthest PE can have it.
  *
  * io_cpu starts a synchronised message when the one before it has completed there, so launches of a
- * SIP run one after another, in the order in which the host sent them. */
+ * SIP run one after another, in the order in which the host sent them.
+ *
+ * A group is one synchronised message for each of several SIPs that all begin at the same
+ * picosecond. The host stamps it: now + the longest way host -> io_cpu -> m_cpu -> PE over all
+ * targets of all SIPs, by the routes that the messages take; io_cpu only passes it on. That holds
+ * if nothing keeps a message waiting at its io_cpu, so the host sends a group when it has the
+ * completion of every synchronised message that it sent to those SIPs before. What it is given for
+ * one of those SIPs meanwhile goes out behind the group. */
 #ifndef KB_HW_MSG_H
 #define KB_HW_MSG_H
 
@@ -30,16 +37,27 @@ typedef struct kb_msg {
     void *object;
     uint32_t remaining; /* cubes that have not reported */
     kb_time sent, at_io_cpu, target_start, reported, completed;
-    struct kb_msg *next; /* in io_cpu's queue */
+    bool grouped;
+    struct kb_msg *peer; /* next of its group */
+    struct kb_msg *next; /* in the host's queue (first of a group), then in io_cpu's */
 } kb_msg;
 
 /* Send the message from the host now. It must stay where it is until `done`. */
 void kb_msg_send(kb_msg *msg);
 
+/* Send synchronised messages for `count` > 0 different SIPs as a group. */
+void kb_msg_send_group(kb_msg *const *messages, size_t count);
+
 /* A PE has done what the message asked for; in any order, once per PE. */
 void kb_msg_report(kb_msg *msg, int target, int pe);
 
 /* ---- between the components ---- */
+
+/* The host has the completion of a synchronised message. */
+void kb_msg_completed(kb_msg *msg);
+
+/* Longest way from io_cpu to any PE of the message. */
+kb_time kb_io_cpu_to_pes(const kb_msg *msg);
 
 void kb_io_cpu_receive(kb_sim *sim, void *msg, uint64_t arg);
 void kb_io_cpu_report(kb_sim *sim, void *msg, uint64_t arg); /* a cube is done */

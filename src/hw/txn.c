@@ -207,8 +207,7 @@ static void start(kb_txn *t)
     t->id = m->txns_started++;
     m->flits_injected += t->flits;
     count_request(m, &t->request);
-    m->short_flit_hops +=
-        t->row_tail == t->flit_bytes ? 0 : t->request.rows * m->path.edges.count;
+    m->short_flit_hops += t->row_tail == t->flit_bytes ? 0 : t->request.rows * m->path.edges.count;
     t->command = kb_path_command_time(m->graph, &m->path);
     if (t->request.op == KB_TXN_WRITE) {
         fill_hops(t, &m->path);

@@ -92,7 +92,10 @@ static void random_traffic_on_random_machines_is_sound(void **state)
 static void dma_commands_are_sound(void **state)
 {
     (void)state;
-    bed b = bed_make("pe.pe_dma.outstanding=2", "cube.hbm_ctrl.switch_penalty_ns=3");
+    bed b = bed_make("pe.pe_dma.outstanding=2", "pe.pe_dma.vc_arbitration=round_robin",
+                     "cube.hbm_ctrl.switch_penalty_ns=3", "cube.hbm_ctrl.refresh_interval_ns=200",
+                     "cube.hbm_ctrl.refresh_ns=20", "cube.hbm_ctrl.row_bytes=1024",
+                     "cube.hbm_ctrl.row_miss_ns=15");
     static kb_time ended[60];
     for (int i = 0; i < 60; i++) {
         kb_pieces pieces = {0};
@@ -101,10 +104,11 @@ static void dma_commands_are_sound(void **state)
                                              .rows = 1 + (uint32_t)i % 3,
                                              .row_bytes = 300,
                                              .stride = 1024}));
-        kb_pe_dma(pe_of(&b, i % 3), i % 2, &pieces, note_time, &ended[i], 0);
+        kb_pe_dma_vc(pe_of(&b, i % 3), i % 2, i % 5 ? KB_VC_COMPUTE : KB_VC_COMM, &pieces,
+                     note_time, &ended[i], 0);
     }
     run_all(&b);
-    assert_true(pe_of(&b, 0)->dma_books[0].waited > 0);
+    assert_true(pe_of(&b, 0)->dma_books[0][KB_VC_COMPUTE].waited > 0);
     expect_silence(&b);
     bed_close(&b);
 }
@@ -325,16 +329,25 @@ static void what_a_requester_asked_for_must_reach_it(void **state)
     bed_close(&b);
 }
 
-static void phys_that_share_a_port_are_not_blamed(void **state)
+static void a_link_on_whose_end_routes_disagree_is_found(void **state)
 {
     (void)state;
-    /* Two chiplets on one edge: a cube's port leads to a PHY of each. */
-    bed b;
-    kb_err err = {0};
-    if (bed_try(&b, "sip:\n  io_chiplets:\n    - side: N\n    - side: N\n", NULL, &err)) return;
-    for (int i = 0; i < 3; i++)
-        time_txn(&b, i % 2 ? KB_TXN_READ : KB_TXN_WRITE, "host", "sip1.cube5.hbm_ctrl.slice1", 0,
-                 4096);
+    bed b = bed_default();
+    kb_link *link = link_between(&b, "sip0.cube0.r3c0", sram);
+    ((kb_wire *)link)->to = node_of(&b, "sip0.cube0.r4c0");
+    write_1k(&b);
+    expect(&b, "sip0.cube0.r3c0: a link leads to more than one node");
+    bed_close(&b);
+}
+
+static void chiplets_that_share_an_edge_are_sound(void **state)
+{
+    (void)state;
+    bed b = bed_yaml("sip:\n  io_chiplets:\n    - side: N\n    - side: N\n", NULL);
+    for (int i = 0; i < 4; i++) {
+        const char *to = i < 2 ? "sip1.cube4.hbm_ctrl.slice1" : "sip0.cube7.sram";
+        time_txn(&b, i % 2 ? KB_TXN_READ : KB_TXN_WRITE, "host", to, 0, 4096);
+    }
     expect_silence(&b);
     bed_close(&b);
 }
@@ -355,7 +368,8 @@ int main(void)
         cmocka_unit_test(a_channel_that_is_never_released_is_found),
         cmocka_unit_test(an_engine_that_worked_more_than_time_has_passed_is_found),
         cmocka_unit_test(what_a_requester_asked_for_must_reach_it),
-        cmocka_unit_test(phys_that_share_a_port_are_not_blamed),
+        cmocka_unit_test(a_link_on_whose_end_routes_disagree_is_found),
+        cmocka_unit_test(chiplets_that_share_an_edge_are_sound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,6 +149,139 @@ static void bytes_and_bursts_are_counted(void **state)
     bed_close(&b);
 }
 
+/* ---- refresh ---- */
+
+/* One channel, bursts of 10 ns, a refresh of 25 ns every 100 ns, first at 100 (channel 0 of 1). */
+#define REFRESH                                                                                    \
+    "cube.hbm_ctrl.pseudo_channels=1", "cube.hbm_ctrl.refresh_interval_ns=100",                    \
+        "cube.hbm_ctrl.refresh_ns=25"
+
+static void streams_lose_whole_bursts_to_refreshes(void **state)
+{
+    (void)state;
+    bed b = bed_make(REFRESH);
+    /* A write: nine bursts from 4.12 to 94.12; the tenth would end at 104.12 and starts at 125.
+     * Between 125 and 200 there is room for seven, and so on: 9 + 3 x 7 bursts end at 395. */
+    assert_int_equal(time_txn(&b, KB_TXN_WRITE, pe, slice, 0, 30 * 256), 395000 + 2120);
+    assert_int_equal(hbm_of(&b)->channel[0].fifo.busy, 30 * BURST);
+    bed_close(&b);
+    b = bed_make(REFRESH);
+    /* A read: nine from 2.12, then the same; two links of 1 ns after the last. */
+    assert_int_equal(time_txn(&b, KB_TXN_READ, pe, slice, 0, 30 * 256), 395000 + 2000 + 120);
+    /* The long run: 7 bursts in 100 ns. */
+    kb_time half = b.sim->now;
+    time_txn(&b, KB_TXN_READ, pe, slice, 0, 700 * 256);
+    kb_time took = b.sim->now - half;
+    assert_true(took >= 100 * 100000 - 100000 && took <= 100 * 100000 + 100000);
+    bed_close(&b);
+}
+
+static void long_flits_are_interrupted_between_their_bursts(void **state)
+{
+    (void)state;
+    bed b = bed_make(REFRESH, "cube.hbm_ctrl.burst_bytes=64", "cube.hbm_ctrl.efficiency=0.2");
+    /* 64 B at 6.4 GB/s: 10 ns. Flits of four bursts, from 4.12: nine bursts before the refresh, so
+     * the third flit has its first burst before 100 and the other three from 125 to 155. */
+    assert_int_equal(time_txn(&b, KB_TXN_WRITE, pe, slice, 0, 3 * 256), 155000 + 2120);
+    bed_close(&b);
+}
+
+static void channels_are_refreshed_in_turn(void **state)
+{
+    (void)state;
+    for (uint64_t c = 0; c < 8; c++) {
+        bed b = bed_make("cube.hbm_ctrl.refresh_interval_ns=800", "cube.hbm_ctrl.refresh_ns=40");
+        kb_time idle = 2120 + BURST + 2000 + 2000 + 120, unused;
+        /* The request arrives 1 ns after the refresh of channel c, the third one, has begun. */
+        kb_sim_at(b.sim, 100000 * (c + 1) + 2 * 800000 + 1000 - 2120, note_time, &unused, 0);
+        run_all(&b);
+        uint64_t now[] = {256 * c}, next[] = {256 * ((c + 1) % 8)};
+        assert_int_equal(together(&b, KB_TXN_READ, now, 1), idle + 39000);
+        bed_close(&b);
+        b = bed_make("cube.hbm_ctrl.refresh_interval_ns=800", "cube.hbm_ctrl.refresh_ns=40");
+        kb_sim_at(b.sim, 100000 * (c + 1) + 2 * 800000 + 1000 - 2120, note_time, &unused, 0);
+        run_all(&b);
+        assert_int_equal(together(&b, KB_TXN_READ, next, 1), idle);
+        bed_close(&b);
+    }
+}
+
+static void refreshes_that_leave_no_room_for_a_burst_are_refused(void **state)
+{
+    (void)state;
+    bed b;
+    kb_err err = {0};
+    const char *sets[] = {REFRESH, "cube.hbm_ctrl.refresh_ns=91", NULL};
+    assert_int_equal(bed_try(&b, DEFAULT_YAML, sets, &err), KB_EINVAL);
+    assert_non_null(strstr(err.text, "a refresh and a burst take 101.000 ns, which is longer"));
+}
+
+/* ---- rows ---- */
+
+/* One channel, rows of 1 KB (four bursts) round four banks, 30 ns to open one. */
+#define ROWS "cube.hbm_ctrl.row_bytes=1024", "cube.hbm_ctrl.banks=4", "cube.hbm_ctrl.row_miss_ns=30"
+
+static kb_time strided_write(bed *b, uint32_t rows, uint64_t stride)
+{
+    kb_time ended, began = b->sim->now;
+    kb_txn_request request = {.op = KB_TXN_WRITE,
+                              .requester = node_of(b, pe),
+                              .memory = node_of(b, slice),
+                              .rows = rows,
+                              .row_bytes = 256,
+                              .stride = stride,
+                              .done = note_time,
+                              .object = &ended};
+    assert_int_equal(kb_txn_start(b->m, &request, NULL), KB_OK);
+    run_all(b);
+    return ended - began;
+}
+
+static void a_stream_opens_each_row_once(void **state)
+{
+    (void)state;
+    bed b = bed_make("cube.hbm_ctrl.pseudo_channels=1", ROWS);
+    /* 64 flits: 16 rows of 30 + 4 x 10 ns, from 4.12. */
+    assert_int_equal(time_txn(&b, KB_TXN_WRITE, pe, slice, 0, 64 * 256),
+                     4120 + 16 * (30000 + 4 * BURST) + 2120);
+    assert_int_equal(hbm_of(&b)->row_misses, 16);
+    /* The last four rows are open, one in each bank. */
+    assert_int_equal(time_txn(&b, KB_TXN_WRITE, pe, slice, 12 * 1024, 16 * 256),
+                     4120 + 16 * BURST + 2120);
+    bed_close(&b);
+    /* Eight channels: a row holds 4 x 8 flits of the stream; the last channel starts 7 ns later. */
+    b = bed_make(ROWS);
+    assert_int_equal(time_txn(&b, KB_TXN_WRITE, pe, slice, 0, 128 * 256),
+                     4120 + 7000 + 4 * (30000 + 4 * BURST) + 2120);
+    bed_close(&b);
+}
+
+static void the_worst_stride_opens_a_row_for_every_burst(void **state)
+{
+    (void)state;
+    bed b = bed_make("cube.hbm_ctrl.pseudo_channels=1", ROWS);
+    /* Banks x row: always another row of bank 0. Again and again, since none stays open. */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(strided_write(&b, 16, 4096), 4120 + 16 * (30000 + BURST) + 2120);
+    bed_close(&b);
+    b = bed_make("cube.hbm_ctrl.pseudo_channels=1", ROWS);
+    /* A row: bank after bank. Four rows stay open. */
+    assert_int_equal(strided_write(&b, 4, 1024), 4120 + 4 * (30000 + BURST) + 2120);
+    assert_int_equal(strided_write(&b, 4, 1024), 4120 + 4 * BURST + 2120);
+    bed_close(&b);
+}
+
+static void rows_and_refreshes_add_up(void **state)
+{
+    (void)state;
+    bed b = bed_make(REFRESH, ROWS);
+    /* Rows of 30 + 10, 10, 10, 10 from 4.12: to 74.12; the next row's 40 ns do not fit before 100.
+     * 125 to 195 for that row; then again 225 to 295. */
+    assert_int_equal(time_txn(&b, KB_TXN_WRITE, pe, slice, 0, 12 * 256), 295000 + 2120);
+    assert_int_equal(hbm_of(&b)->channel[0].fifo.busy, 12 * BURST + 3 * 30000);
+    bed_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +293,13 @@ int main(void)
         cmocka_unit_test(efficiency_and_channels_scale_it),
         cmocka_unit_test(a_pe_gets_its_own_slice_whatever_the_others_do),
         cmocka_unit_test(bytes_and_bursts_are_counted),
+        cmocka_unit_test(streams_lose_whole_bursts_to_refreshes),
+        cmocka_unit_test(long_flits_are_interrupted_between_their_bursts),
+        cmocka_unit_test(channels_are_refreshed_in_turn),
+        cmocka_unit_test(refreshes_that_leave_no_room_for_a_burst_are_refused),
+        cmocka_unit_test(a_stream_opens_each_row_once),
+        cmocka_unit_test(the_worst_stride_opens_a_row_for_every_burst),
+        cmocka_unit_test(rows_and_refreshes_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ static void done(kb_sim *sim, void *object, uint64_t arg)
 }
 
 /* To the PEs in `mask` of cubes 0..count-1. */
-static void send(bed *b, post *p, int sip, int cubes, uint32_t mask, bool launch)
+static kb_msg *write_to(bed *b, post *p, int sip, int cubes, uint32_t mask, bool launch)
 {
     p->msg = (kb_msg){.m = b->m,
                       .sip = sip,
@@ -51,7 +51,12 @@ static void send(bed *b, post *p, int sip, int cubes, uint32_t mask, bool launch
                       .done = done,
                       .object = p};
     for (int c = 0; c < cubes; c++) p->targets[c] = (kb_msg_target){c, mask, 0};
-    kb_msg_send(&p->msg);
+    return &p->msg;
+}
+
+static void send(bed *b, post *p, int sip, int cubes, uint32_t mask, bool launch)
+{
+    kb_msg_send(write_to(b, p, sip, cubes, mask, launch));
 }
 
 static kb_time way(bed *b, kb_node from, kb_node to)
@@ -239,6 +244,119 @@ static void messages_are_not_delayed_by_traffic_nor_occupy_links(void **state)
     bed_close(&b);
 }
 
+/* ---- groups ---- */
+
+static kb_time longest_from_io_cpu(bed *b, int sip, int cubes, uint32_t mask)
+{
+    kb_time longest = 0;
+    for (int c = 0; c < cubes; c++)
+        for (int pe = 0; pe < PES; pe++) {
+            kb_time time = from_io_cpu(b, sip, c, pe, KB_PE_CPU);
+            if (mask >> pe & 1 && time > longest) longest = time;
+        }
+    return longest;
+}
+
+static void a_group_begins_on_all_sips_at_the_same_picosecond(void **state)
+{
+    (void)state;
+    static const struct {
+        int cubes;
+        uint32_t mask;
+    } extent[3] = {{1, 0x01}, {CUBES, 0xff}, {4, 0x30}};
+    for (size_t sips = 2; sips <= 3; sips++) {
+        bed b = bed_make("system.sips.count=3");
+        static post p[3];
+        kb_msg *messages[3];
+        kb_time latest = 0;
+        for (size_t s = 0; s < sips; s++) {
+            p[s] = (post){.count = 0};
+            messages[s] = write_to(&b, &p[s], (int)s, extent[s].cubes, extent[s].mask, true);
+            kb_time way = longest_from_io_cpu(&b, (int)s, extent[s].cubes, extent[s].mask);
+            latest = way > latest ? way : latest;
+        }
+        /* Alone, SIP 0 would begin with its first cube. */
+        assert_true(longest_from_io_cpu(&b, 0, 1, 0x01) < latest);
+        kb_msg_send_group(messages, sips);
+        run_all(&b);
+        for (size_t s = 0; s < sips; s++) {
+            assert_true(p[s].done);
+            assert_int_equal(p[s].msg.target_start, TO_IO_CPU + latest);
+            for (int c = 0; c < extent[s].cubes; c++)
+                for (int pe = 0; pe < PES; pe++)
+                    assert_int_equal(p[s].delivered[c][pe],
+                                     extent[s].mask >> pe & 1 ? TO_IO_CPU + latest : 0);
+        }
+        bed_close(&b);
+    }
+}
+
+static void a_group_of_one_is_a_launch(void **state)
+{
+    (void)state;
+    bed b = bed_default();
+    static post alone, group;
+    alone = group = (post){.count = 0};
+    send(&b, &alone, 0, CUBES, 0xff, true);
+    kb_msg *message = write_to(&b, &group, 1, CUBES, 0xff, true);
+    kb_msg_send_group(&message, 1);
+    run_all(&b);
+    assert_int_equal(alone.msg.target_start, group.msg.target_start);
+    assert_int_equal(alone.msg.completed, group.msg.completed);
+    bed_close(&b);
+}
+
+static void a_group_waits_until_its_sips_are_free_and_is_not_overtaken(void **state)
+{
+    (void)state;
+    bed b = bed_make("system.sips.count=3");
+    static post before, group[2], behind, elsewhere;
+    before = group[0] = group[1] = behind = elsewhere = (post){.count = 0};
+    before.work[0][0] = 500000;
+    kb_msg *messages[2] = {write_to(&b, &group[0], 0, 1, 0x01, true),
+                           write_to(&b, &group[1], 1, CUBES, 0xff, true)};
+    send(&b, &before, 1, 1, 0x01, true);
+    kb_msg_send_group(messages, 2);
+    send(&b, &behind, 0, 1, 0x01, true); /* its SIP is free, but the group comes first */
+    send(&b, &elsewhere, 2, 1, 0x01, true);
+    run_all(&b);
+    kb_time short_way = TO_IO_CPU + longest_from_io_cpu(&b, 0, 1, 0x01);
+    kb_time long_way = TO_IO_CPU + longest_from_io_cpu(&b, 1, CUBES, 0xff);
+    assert_int_equal(before.delivered[0][0], short_way);
+    assert_int_equal(elsewhere.delivered[0][0], short_way);
+    kb_time start = before.msg.completed + long_way;
+    assert_int_equal(group[0].delivered[0][0], start);
+    assert_int_equal(group[1].delivered[0][0], start);
+    assert_int_equal(group[1].delivered[CUBES - 1][7], start);
+    /* The one behind was sent with the group and waited at io_cpu until it had reported. */
+    assert_int_equal(behind.delivered[0][0], group[0].msg.reported + short_way - TO_IO_CPU);
+    bed_close(&b);
+}
+
+static void groups_follow_one_another(void **state)
+{
+    (void)state;
+    bed b = bed_default();
+    static post p[3][2];
+    kb_msg *messages[2];
+    for (int i = 0; i < 3; i++) {
+        for (int s = 0; s < 2; s++) {
+            p[i][s] = (post){.count = 0};
+            p[i][s].work[0][0] = 1000 * (kb_time)(1 + s);
+            messages[s] = write_to(&b, &p[i][s], s, 1, 0x01, true);
+        }
+        kb_msg_send_group(messages, 2);
+    }
+    run_all(&b);
+    kb_time way = TO_IO_CPU + longest_from_io_cpu(&b, 0, 1, 0x01);
+    for (int i = 0; i < 3; i++) {
+        kb_time from = i ? p[i - 1][1].msg.completed : 0; /* SIP 1 works longer */
+        for (int s = 0; s < 2; s++) assert_int_equal(p[i][s].delivered[0][0], from + way);
+    }
+    assert_null(b.m->held);
+    bed_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +367,10 @@ int main(void)
         cmocka_unit_test(launches_of_a_sip_run_in_order_and_sips_side_by_side),
         cmocka_unit_test(map_messages_arrive_as_soon_as_they_can_and_do_not_queue),
         cmocka_unit_test(messages_are_not_delayed_by_traffic_nor_occupy_links),
+        cmocka_unit_test(a_group_begins_on_all_sips_at_the_same_picosecond),
+        cmocka_unit_test(a_group_of_one_is_a_launch),
+        cmocka_unit_test(a_group_waits_until_its_sips_are_free_and_is_not_overtaken),
+        cmocka_unit_test(groups_follow_one_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

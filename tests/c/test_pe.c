@@ -6,7 +6,7 @@
 static void dma(bed *b, kb_pe *pe, int direction, int slice, uint64_t bytes, kb_time *ended)
 {
     kb_pieces pieces = {0};
-    kb_vec_push(&pieces, ((kb_piece){hbm(b, 0, slice, 0), 1, bytes, bytes}));
+    kb_vec_push(&pieces, ((kb_piece){.pa = hbm(b, 0, slice, 0), .rows = 1, .row_bytes = bytes}));
     *ended = 0;
     kb_pe_dma(pe, direction, &pieces, note_time, ended, 0);
     assert_null(pieces.data); /* taken over */
@@ -85,11 +85,80 @@ static void pieces_follow_one_another(void **state)
     bed b = bed_make("pe.pe_mmu.overhead_ns=3");
     kb_pieces pieces = {0};
     for (uint64_t i = 0; i < 3; i++)
-        kb_vec_push(&pieces, ((kb_piece){hbm(&b, 0, 0, 8192 * i), 1, 4096, 4096}));
+        kb_vec_push(&pieces,
+                    ((kb_piece){.pa = hbm(&b, 0, 0, 8192 * i), .rows = 1, .row_bytes = 4096}));
     kb_time ended;
     kb_pe_dma(pe_of(&b, 0), KB_DMA_READ, &pieces, note_time, &ended, 0);
     run_all(&b);
     assert_int_equal(ended, 3000 + 3 * READ_4K); /* translation is charged once per command */
+    bed_close(&b);
+}
+
+/* ---- virtual channels ---- */
+
+/* Reads of 4 KB: three of vc_compute, then two of vc_comm, all at once, or the latter four when the
+ * first is under way already. Writes the order in which they ended, by letters, into `order`. */
+static void read_on_both(const char *arbitration, bool later, char order[6])
+{
+    char set[64];
+    snprintf(set, sizeof set, "pe.pe_dma.vc_arbitration=%s", arbitration);
+    bed b = bed_make(set);
+    kb_pe *pe = pe_of(&b, 0);
+    kb_time ended[5];
+    for (int i = 0; i < 5; i++) {
+        kb_pieces pieces = {0};
+        kb_vec_push(&pieces, ((kb_piece){.pa = hbm(&b, 0, 0, 0), .rows = 1, .row_bytes = 4096}));
+        kb_pe_dma_vc(pe, KB_DMA_READ, i < 3 ? KB_VC_COMPUTE : KB_VC_COMM, &pieces, note_time,
+                     &ended[i], 0);
+        if (i == 0 && later) kb_sim_run(b.sim, 0, UINT64_MAX);
+    }
+    run_all(&b);
+    for (int i = 0; i < 5; i++) order[ended[i] / READ_4K - 1] = "abcXY"[i];
+    order[5] = 0;
+    for (kb_time i = 0; i < 5; i++) assert_int_equal(ended[i] % READ_4K, 0);
+    /* 1 + 2 + 3 + 4 turns were waited, whoever waited them, and the channel was never idle. */
+    kb_dma_books *books = pe->dma_books[KB_DMA_READ];
+    assert_int_equal(books[KB_VC_COMPUTE].waited + books[KB_VC_COMM].waited, 10 * READ_4K);
+    assert_int_equal(books[KB_VC_COMPUTE].held, 3 * READ_4K);
+    assert_int_equal(books[KB_VC_COMM].grants, 2);
+    assert_null(pe->moving);
+    bed_close(&b);
+}
+
+static void virtual_channels_are_arbitrated(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arbitration, *at_once, *later;
+    } cases[] = {{"fcfs", "abcXY", "abcXY"},
+                 {"round_robin", "aXbYc", "aXbYc"},
+                 {"comm_first", "XYabc", "aXYbc"}};
+    for (size_t i = 0; i < 3; i++) {
+        char order[6];
+        read_on_both(cases[i].arbitration, false, order);
+        assert_string_equal(order, cases[i].at_once);
+        read_on_both(cases[i].arbitration, true, order);
+        assert_string_equal(order, cases[i].later);
+    }
+}
+
+static void communication_gets_in_between_the_pieces_of_a_command(void **state)
+{
+    (void)state;
+    bed b = bed_make("pe.pe_dma.vc_arbitration=comm_first");
+    kb_time compute, comm;
+    for (int vc = KB_VC_COMPUTE; vc <= KB_VC_COMM; vc++) {
+        kb_pieces pieces = {0};
+        for (uint64_t i = 0; i < (vc == KB_VC_COMPUTE ? 3 : 1); i++)
+            kb_vec_push(&pieces,
+                        ((kb_piece){.pa = hbm(&b, 0, 0, 8192 * i), .rows = 1, .row_bytes = 4096}));
+        kb_pe_dma_vc(pe_of(&b, 0), KB_DMA_READ, (kb_vc)vc, &pieces, note_time,
+                     vc == KB_VC_COMPUTE ? &compute : &comm, 0);
+        kb_sim_run(b.sim, 0, UINT64_MAX); /* the first piece is under way */
+    }
+    run_all(&b);
+    assert_int_equal(comm, 2 * READ_4K);
+    assert_int_equal(compute, 4 * READ_4K);
     bed_close(&b);
 }
 
@@ -254,6 +323,8 @@ int main(void)
         cmocka_unit_test(reads_and_writes_have_channels_of_their_own),
         cmocka_unit_test(more_outstanding_transactions_overlap),
         cmocka_unit_test(pieces_follow_one_another),
+        cmocka_unit_test(virtual_channels_are_arbitrated),
+        cmocka_unit_test(communication_gets_in_between_the_pieces_of_a_command),
         cmocka_unit_test(commands_that_never_finish_are_dropped_with_the_machine),
         cmocka_unit_test(commands_are_issued_by_pe_cpu_and_dispatched_in_turn),
         cmocka_unit_test(a_pe_runs_one_kernel_at_a_time),

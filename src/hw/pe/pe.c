@@ -18,6 +18,7 @@ kb_pe *kb_pe_create(kb_machine *m, int sip, int cube, int number)
     const kb_dma_config *dma = kb_machine_config(m, KB_PE_DMA);
     kb_server_init(&pe->dma[KB_DMA_READ], dma->outstanding);
     kb_server_init(&pe->dma[KB_DMA_WRITE], dma->outstanding);
+    pe->dma_served[KB_DMA_READ] = pe->dma_served[KB_DMA_WRITE] = KB_VC_COMM;
     kb_alloc_init(&pe->tcm, pe->name, 0, kb_pe_tcm_user_bytes(m));
     return pe;
 }
@@ -27,5 +28,6 @@ void kb_pe_destroy(kb_pe *pe)
     if (!pe) return;
     kb_pe_dma_fini(pe);
     kb_alloc_fini(&pe->tcm);
+    kb_tlb_fini(&pe->tlb);
     free(pe);
 }

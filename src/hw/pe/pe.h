@@ -11,10 +11,14 @@
 #include "addr/vaspace.h"
 #include "data/memory.h"
 #include "hw/machine.h"
+#include "hw/pe/tlb.h"
 #include "hw/txn.h"
 #include "sim/server.h"
 
 enum { KB_DMA_READ, KB_DMA_WRITE };
+
+/* Virtual channels, which share a DMA channel: of kernels and of communication between PEs. */
+typedef enum kb_vc { KB_VC_COMPUTE, KB_VC_COMM, KB_VC_COUNT } kb_vc;
 
 /* A kernel start that pe_cpu has received. `begin` runs when the PE is free. */
 typedef struct kb_pe_start {
@@ -23,7 +27,13 @@ typedef struct kb_pe_start {
     void *object;
 } kb_pe_start;
 
-/* What the commands of one DMA channel saw, beside the channel's own integrals: for the audit. */
+/* Commands of a virtual channel that wait, in the order in which they came. */
+typedef struct kb_dma_queue {
+    struct kb_dma_command *head, *tail;
+} kb_dma_queue;
+
+/* What the commands of a virtual channel saw; the audit compares their sum with the integrals of
+ * the channel that they share. */
 typedef struct kb_dma_books {
     uint64_t grants;
     kb_time waited, held; /* sums over transactions: until the grant, and from it to the end */
@@ -42,14 +52,20 @@ typedef struct kb_pe {
     struct kb_tile_token *fed, *last_fed; /* tiles that have not been fetched, in order */
     uint32_t staged_tiles;                /* fed, and still in the scheduler's part of TCM */
     uint64_t staged_bytes;
-    kb_server dma[2];                 /* read and write channel */
-    struct kb_dma_command *moving;    /* commands in or before a channel */
-    kb_dma_books dma_books[2];
+    kb_server dma[2];              /* read and write channel */
+    struct kb_dma_command *moving; /* commands in or before a channel */
+    kb_dma_queue dma_queue[2][KB_VC_COUNT];
+    kb_vc dma_served[2];  /* virtual channel that had the last grant */
+    uint64_t dma_arrival; /* number of the next transaction to queue */
+    kb_dma_books dma_books[2][KB_VC_COUNT];
     kb_link fetch, store; /* the read and the write port of TCM */
     kb_link gemm, math;   /* engines: FIFOs with known service times */
-    kb_alloc tcm;                     /* user data; the scheduler's part lies above it */
+    kb_alloc tcm;         /* user data; the scheduler's part lies above it */
+    kb_tlb tlb;           /* empty until a miss costs something */
+    uint64_t tlb_hits, tlb_misses;
     uint64_t dma_bytes[2], commands, macs;
-    char name[40]; /* "sip0.cube2.pe5" */
+    uint64_t macs_by_size[4]; /* by log2 of the operands' bytes */
+    char name[40];            /* "sip0.cube2.pe5" */
 } kb_pe;
 
 kb_pe *kb_pe_create(kb_machine *m, int sip, int cube, int number);
@@ -80,8 +96,14 @@ int kb_pe_translate(kb_pe *pe, const kb_va_region *region, kb_pieces *pieces, kb
 
 /* Move the pieces, one transaction after another, through the read or write channel; then call
  * done(sim, object, arg). Takes over the pieces. Call when the command is dispatched. */
-void kb_pe_dma(kb_pe *pe, int direction, kb_pieces *pieces, kb_event_fn done, void *object,
-               uint64_t arg);
+void kb_pe_dma_vc(kb_pe *pe, int direction, kb_vc vc, kb_pieces *pieces, kb_event_fn done,
+                  void *object, uint64_t arg);
+
+static inline void kb_pe_dma(kb_pe *pe, int direction, kb_pieces *pieces, kb_event_fn done,
+                             void *object, uint64_t arg)
+{
+    kb_pe_dma_vc(pe, direction, KB_VC_COMPUTE, pieces, done, object, arg);
+}
 
 /* ---- engines ---- */
 
@@ -101,6 +123,9 @@ double kb_pe_gemm_peak(const kb_machine *m, uint32_t element_bytes);
 /* Time of `elements` at `passes` per element, plus the tree of a reduction. */
 kb_time kb_pe_math_time(const kb_machine *m, uint64_t elements, uint32_t passes,
                         uint32_t element_bytes, bool reduction);
+
+/* Lanes times cycles that fit into the time; lanes are those for 16-bit elements. */
+double kb_pe_math_lane_cycles(const kb_machine *m, kb_time busy);
 
 uint64_t kb_pe_tcm_user_bytes(const kb_machine *m);
 uint64_t kb_pe_tcm_reserved_bytes(const kb_machine *m);

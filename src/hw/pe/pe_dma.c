@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "hw/classes.h"
 #include "hw/pe/pe_mmu.h"
@@ -10,24 +11,41 @@ static const kb_param params[] = {
     {"overhead_ns", KB_PARAM_REAL, "ns", "0", 0, 1e6, NULL, "time per transaction"},
     {"outstanding", KB_PARAM_INT, NULL, "1", 1, 4096, NULL,
      "transactions under way at a time, per channel"},
+    {"vc_arbitration", KB_PARAM_CHOICE, NULL, "fcfs", 0, 0, "fcfs round_robin comm_first",
+     "which of its virtual channels, vc_compute and vc_comm, a channel serves next"},
     {0}};
 
 static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *err)
 {
     (void)m;
     (void)err;
-    ((kb_dma_config *)block)->outstanding = (uint32_t)kb_spec_int(spec, "pe.pe_dma.outstanding");
+    kb_dma_config *config = block;
+    config->outstanding = (uint32_t)kb_spec_int(spec, "pe.pe_dma.outstanding");
+    const char *arbitration = kb_spec_string(spec, "pe.pe_dma.vc_arbitration");
+    config->arbitration = !strcmp(arbitration, "round_robin")  ? KB_VC_ROUND_ROBIN
+                          : !strcmp(arbitration, "comm_first") ? KB_VC_COMM_FIRST
+                                                               : KB_VC_FCFS;
     return KB_OK;
 }
 
-/* A command in its channel. */
+/* A place in the channel's queue. The channel grants places in the order in which they were taken;
+ * who moves up in the place that was granted is arbitrated, and the two swap places. */
+typedef struct dma_place {
+    kb_waiter waiter;
+    struct kb_dma_command *owner;
+} dma_place;
+
+/* A command in or before its channel. */
 typedef struct kb_dma_command {
-    struct kb_dma_command *prev, *next;
+    struct kb_dma_command *prev, *next; /* of the PE */
+    struct kb_dma_command *behind;      /* in the queue of the virtual channel */
     kb_pe *pe;
     int direction;
+    kb_vc vc;
     kb_pieces pieces;
     size_t started; /* pieces */
-    kb_waiter turn;
+    dma_place *place;
+    uint64_t arrival;        /* of the present piece in the queue: its number */
     kb_time queued, granted; /* of the present piece */
     kb_event_fn done;
     void *object;
@@ -42,6 +60,7 @@ static void forget(dma_command *c)
         c->pe->moving = c->next;
     if (c->next) c->next->prev = c->prev;
     kb_vec_free(&c->pieces);
+    free(c->place);
     free(c);
 }
 
@@ -54,15 +73,58 @@ static void queue(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
     dma_command *c = object;
+    kb_pe *pe = c->pe;
+    kb_dma_queue *q = &pe->dma_queue[c->direction][c->vc];
     c->queued = sim->now;
-    kb_server_acquire(&c->pe->dma[c->direction], sim, &c->turn);
+    c->arrival = pe->dma_arrival++;
+    c->behind = NULL;
+    if (q->head)
+        q->tail->behind = c;
+    else
+        q->head = c;
+    q->tail = c;
+    kb_server_acquire(&pe->dma[c->direction], sim, &c->place->waiter);
+}
+
+/* Whose turn it is; somebody waits. */
+static kb_vc arbitrate(const kb_pe *pe, int direction)
+{
+    const kb_dma_config *config = kb_machine_config(pe->m, KB_PE_DMA);
+    const dma_command *compute = pe->dma_queue[direction][KB_VC_COMPUTE].head;
+    const dma_command *comm = pe->dma_queue[direction][KB_VC_COMM].head;
+    if (!compute || !comm) return comm ? KB_VC_COMM : KB_VC_COMPUTE;
+    switch (config->arbitration) {
+    case KB_VC_ROUND_ROBIN:
+        return pe->dma_served[direction] == KB_VC_COMM ? KB_VC_COMPUTE : KB_VC_COMM;
+    case KB_VC_COMM_FIRST:
+        return KB_VC_COMM;
+    default:
+        return comm->arrival < compute->arrival ? KB_VC_COMM : KB_VC_COMPUTE;
+    }
+}
+
+/* Take the command whose turn it is out of its queue and into the granted place. */
+static dma_command *move_up(dma_place *granted)
+{
+    dma_command *passed = granted->owner;
+    kb_pe *pe = passed->pe;
+    kb_vc vc = arbitrate(pe, passed->direction);
+    kb_dma_queue *q = &pe->dma_queue[passed->direction][vc];
+    dma_command *c = q->head;
+    q->head = c->behind;
+    pe->dma_served[passed->direction] = vc;
+    passed->place = c->place;
+    passed->place->owner = passed;
+    c->place = granted;
+    granted->owner = c;
+    return c;
 }
 
 static void piece_done(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
     dma_command *c = object;
-    c->pe->dma_books[c->direction].held += sim->now - c->granted;
+    c->pe->dma_books[c->direction][c->vc].held += sim->now - c->granted;
     kb_server_release(&c->pe->dma[c->direction], sim);
     if (c->started < c->pieces.count) {
         queue(sim, c, 0);
@@ -76,11 +138,12 @@ static void piece_done(kb_sim *sim, void *object, uint64_t arg)
 static void start_piece(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
-    dma_command *c = object;
+    dma_command *c = move_up(object);
     kb_pe *pe = c->pe;
+    kb_dma_books *books = &pe->dma_books[c->direction][c->vc];
     c->granted = sim->now;
-    pe->dma_books[c->direction].grants++;
-    pe->dma_books[c->direction].waited += sim->now - c->queued;
+    books->grants++;
+    books->waited += sim->now - c->queued;
     const kb_piece *piece = &c->pieces.data[c->started++];
     kb_txn_request request = {.op = c->direction == KB_DMA_READ ? KB_TXN_READ : KB_TXN_WRITE,
                               .requester = pe->dma_node,
@@ -96,24 +159,27 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
     (void)status;
 }
 
-void kb_pe_dma(kb_pe *pe, int direction, kb_pieces *pieces, kb_event_fn done, void *object,
-               uint64_t arg)
+void kb_pe_dma_vc(kb_pe *pe, int direction, kb_vc vc, kb_pieces *pieces, kb_event_fn done,
+                  void *object, uint64_t arg)
 {
-    dma_command *c = kb_xcalloc(1, sizeof *c);
+    dma_command *c = kb_xmalloc(sizeof *c);
+    dma_place *place = kb_xmalloc(sizeof *place);
+    *place = (dma_place){.waiter = {.fn = start_piece, .object = place}, .owner = c};
     *c = (dma_command){.next = pe->moving,
                        .pe = pe,
                        .direction = direction,
                        .pieces = *pieces,
-                       .turn = {.fn = start_piece, .object = c},
+                       .vc = vc,
+                       .place = place,
                        .done = done,
                        .object = object,
                        .arg = arg};
     if (c->next) c->next->prev = c;
     pe->moving = c;
     *pieces = (kb_pieces){0};
-    const kb_mmu_config *mmu = kb_machine_config(pe->m, KB_PE_MMU);
-    if (mmu->translation)
-        kb_sim_after(pe->m->sim, mmu->translation, queue, c, 0);
+    kb_time translation = kb_pe_mmu_time(pe, &c->pieces);
+    if (translation)
+        kb_sim_after(pe->m->sim, translation, queue, c, 0);
     else
         queue(pe->m->sim, c, 0);
 }

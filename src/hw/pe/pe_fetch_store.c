@@ -1,6 +1,6 @@
 /* pe_fetch_store: moves tiles between TCM and the register file at the rate of the TCM ports.
- * Fetches use the read port, stores the write port; the two do not disturb each other, but transfers
- * of others to and from this TCM use the same ports (pe_tcm.h). */
+ * Fetches use the read port, stores the write port; the two do not disturb each other, but
+ * transfers of others to and from this TCM use the same ports (pe_tcm.h). */
 #include "hw/classes.h"
 #include "hw/pe/pe_tcm.h"
 

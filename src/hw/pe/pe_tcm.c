@@ -71,6 +71,8 @@ static void receive(kb_sim *sim, void *object, uint64_t arg)
                                               : kb_time_transfer(bytes, config->write_gbs);
         end = kb_link_claim(&tcm->pe->store, sim->now, time, bytes);
         tcm->write_busy += time;
+    } else {
+        tcm->bytes_uncharged += bytes;
     }
     tcm->bytes_written += bytes;
     kb_txn_written(t, end);
@@ -85,8 +87,8 @@ static void request(kb_device *device, kb_txn *t)
     kb_time when = t->m->sim->now;
     for (uint32_t flit = 0; flit < t->flits; flit++) {
         uint32_t bytes = kb_txn_flit_bytes(t, flit);
-        kb_time time = bytes == t->flit_bytes ? config->read_flit
-                                              : kb_time_transfer(bytes, config->read_gbs);
+        kb_time time =
+            bytes == t->flit_bytes ? config->read_flit : kb_time_transfer(bytes, config->read_gbs);
         if (charged) {
             when = kb_link_claim(&tcm->pe->fetch, t->m->sim->now, time, bytes);
             tcm->read_busy += time;
@@ -94,6 +96,7 @@ static void request(kb_device *device, kb_txn *t)
         kb_txn_release(t, flit, when);
     }
     tcm->bytes_read += t->request.rows * t->request.row_bytes;
+    if (!charged) tcm->bytes_uncharged += t->request.rows * t->request.row_bytes;
 }
 
 static kb_moved moved(const kb_device *device)

@@ -22,6 +22,7 @@ typedef struct kb_tcm {
     kb_device device;
     kb_pe *pe;
     uint64_t bytes_read, bytes_written;
+    uint64_t bytes_uncharged;      /* of these, the own DMA's: not through the ports */
     kb_time read_busy, write_busy; /* part of the ports' busy time */
 } kb_tcm;
 

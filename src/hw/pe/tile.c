@@ -95,7 +95,9 @@ static void fetched(kb_sim *sim, void *object, uint64_t arg)
     token *t = object;
     kb_pe *pe = t->c->pe;
     kb_time time = kb_pe_gemm_time(pe->m, t->size, t->c->a.element_bytes, is_last_k(t));
-    pe->macs += (uint64_t)t->size.m * t->size.n * t->size.k;
+    uint64_t macs = (uint64_t)t->size.m * t->size.n * t->size.k;
+    pe->macs += macs;
+    pe->macs_by_size[__builtin_ctz(t->c->a.element_bytes) & 3] += macs;
     kb_sim_at(sim, kb_link_claim(&pe->gemm, sim->now, time, 0), multiplied, t, 0);
     pe->staged_tiles--;
     pe->staged_bytes -= t->staged_bytes;
