@@ -200,7 +200,7 @@ static int engine_run(lua_State *L)
         kb_engine_run(engine->e, max_time, max_events > 0 ? (uint64_t)max_events : UINT64_MAX,
                       lua_toboolean(L, 5) ? show_progress : NULL, &shown);
     engine->running = false;
-    if (shown.shown) fputs("\r\033[K", stderr);
+    if (shown.shown > 0) fputs("\r\033[K", stderr);
     if (!out.ended) co->user = NULL;
 
     lua_createtable(L, 0, 3);

@@ -48,6 +48,7 @@ static int launches(lua_State *L)
         set_number(L, "sent_ns", kb_time_ns(l->msg.sent));
         set_number(L, "start_ns", kb_time_ns(l->start));
         set_number(L, "end_ns", kb_time_ns(l->end));
+        if (e->m->energy->enabled) set_number(L, "joules", l->joules);
         set_number(L, "completed_ns", kb_time_ns(l->msg.completed));
         lua_pushboolean(L, l->failed);
         lua_setfield(L, -2, "failed");
@@ -68,6 +69,31 @@ static void set_engine(lua_State *L, const char *key, const kb_engine_use *use)
     set_number(L, "busy_ns", kb_time_ns(use->busy));
     set_number(L, "utilization", use->utilization);
     lua_setfield(L, -2, key);
+}
+
+/* Bytes at the memories of each kind, and what their TLBs did. */
+static void set_memories(lua_State *L, const kb_stats *s)
+{
+    lua_createtable(L, 0, KB_MEMORY_COUNT);
+    for (int i = 0; i < KB_MEMORY_COUNT; i++) {
+        lua_createtable(L, 0, 2);
+        set_integer(L, "read", s->memory[i].read);
+        set_integer(L, "written", s->memory[i].written);
+        lua_setfield(L, -2, kb_memory_kind_name(i));
+    }
+    lua_setfield(L, -2, "memory");
+    set_integer(L, "tlb_hits", s->tlb_hits);
+    set_integer(L, "tlb_misses", s->tlb_misses);
+}
+
+/* Joules by part; absent unless energy.enabled. */
+static void set_energy(lua_State *L, const kb_engine *e, const kb_stats *s)
+{
+    if (!e->m->energy->enabled) return;
+    lua_createtable(L, 0, KB_ENERGY_COUNT + 1);
+    for (int i = 0; i < KB_ENERGY_COUNT; i++) set_number(L, kb_energy_name(i), s->energy.joules[i]);
+    set_number(L, "total", s->energy.total);
+    lua_setfield(L, -2, "energy");
 }
 
 static void set_audit(lua_State *L, const kb_stats *s)
@@ -110,6 +136,8 @@ static int stats(lua_State *L)
     lua_createtable(L, 0, 8);
     for (int i = 0; i < KB_USE_COUNT; i++) set_engine(L, kb_use_name(i), &s.use[i]);
     lua_setfield(L, -2, "engines");
+    set_memories(L, &s);
+    set_energy(L, engine->e, &s);
     set_audit(L, &s);
     return 1;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/kernel.h"
+#include "hw/energy.h"
 
 /* Messages of failed instances that are kept. */
 enum { ERRORS_KEPT = 8 };
@@ -17,9 +18,18 @@ typedef struct kb_instance {
     int target;
 } kb_instance;
 
+/* Energy of the machine from the beginning until now; 0 unless it is reported. */
+static double joules_so_far(const kb_launch *launch)
+{
+    kb_energy energy;
+    kb_energy_total(launch->engine->m, &energy);
+    return energy.total;
+}
+
 static void report(kb_launch *launch, kb_pe *pe, int target)
 {
     launch->end = launch->engine->sim->now;
+    if (++launch->ended == launch->pe_count) launch->joules += joules_so_far(launch);
     kb_pe_cpu_end(pe);
     kb_msg_report(&launch->msg, target, pe->number);
 }
@@ -29,7 +39,10 @@ static void begin_on_pe(void *object, kb_pe *pe)
     const kb_instance *in = object;
     kb_launch *launch = in->launch;
     int target = in->target;
-    if (launch->started++ == 0) launch->start = launch->engine->sim->now;
+    if (launch->started++ == 0) {
+        launch->start = launch->engine->sim->now;
+        launch->joules = -joules_so_far(launch);
+    }
     if (launch->stopped) {
         report(launch, pe, target);
         return;

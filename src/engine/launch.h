@@ -18,8 +18,9 @@ typedef struct kb_launch {
     kb_completion done; /* at the host */
     uint32_t pe_count;
     struct kb_instance *instances;
-    uint32_t delivered, started;
-    kb_time start, end;    /* of the first and the last instance */
+    uint32_t delivered, started, ended;
+    double joules;      /* of the machine from the first start to the last end; 0: not reported */
+    kb_time start, end; /* of the first and the last instance */
     bool failed, reported; /* reported: somebody was told of the failure */
     uint32_t failures;
     bool stopped; /* after a failure: no instance runs any more */

@@ -98,6 +98,22 @@ local function kernel_rates(stats)
   return lines
 end
 
+-- Joules by part, largest first.
+local function energy_rows(energy)
+  local rows, parts = { { "energy", "joules", "of the total" } }, {}
+  for part, joules in pairs(energy) do
+    if part ~= "total" and joules > 0 then
+      parts[#parts + 1] = part
+    end
+  end
+  table.sort(parts, function(a, b) return energy[a] > energy[b] or (energy[a] == energy[b] and a < b) end)
+  for _, part in ipairs(parts) do
+    rows[#rows + 1] = { part, ("%.6g"):format(energy[part]), ("%.1f %%"):format(100 * energy[part] / energy.total) }
+  end
+  rows[#rows + 1] = { "total", ("%.6g"):format(energy.total), "" }
+  return rows
+end
+
 local function result_lines(result)
   if type(result) ~= "table" then
     return {}
@@ -142,6 +158,9 @@ function M.table(facts)
   if s.kernel_ns > 0 then
     lines[#lines + 1] = "\n" .. columns(engine_rows(s))
   end
+  if s.energy then
+    lines[#lines + 1] = "\n" .. columns(energy_rows(s.energy))
+  end
   lines[#lines + 1] = "\n  audit              passed"
   lines[#lines + 1] = ("  wall time          %.3f ms, %s, %s"):format(
     facts.wall_s * 1e3, si(s.events / facts.wall_s, "events/s"), si(s.flit_hops / facts.wall_s, "flit hops/s"))
@@ -152,7 +171,7 @@ local function json_launches(launches)
   local list = json.array {}
   for i, l in ipairs(launches) do
     list[i] = { name = l.name, sip = l.sip, start_ns = l.start_ns, end_ns = l.end_ns, pes = l.pes,
-      __order = { "name", "sip", "start_ns", "end_ns", "pes" } }
+      joules = l.joules, __order = { "name", "sip", "start_ns", "end_ns", "pes", "joules" } }
   end
   return list
 end
@@ -167,10 +186,11 @@ function M.json(facts)
     launches = json_launches(facts.launches), engines = s.engines, bytes = s.bytes,
     kernel_ns = s.kernel_ns, flops = 2 * s.macs, flit_hops = s.flit_hops,
     forwarding = { mode = "cut_through", flit_bytes = facts.machine.flit_bytes },
+    memory = s.memory, tlb = { hits = s.tlb_hits, misses = s.tlb_misses }, energy = s.energy,
     result = type(facts.result) == "table" and facts.result or nil,
     audit = { ok = s.audit.ok, violations = json.array(s.audit.violations) },
     __order = { "schema", "bench", "topology", "seed", "sim_ns", "kernel_ns", "wall_s", "events", "flit_hops",
-      "ok", "data", "forwarding", "launches", "engines", "flops", "bytes", "result", "audit" },
+      "ok", "data", "forwarding", "launches", "engines", "flops", "bytes", "memory", "tlb", "energy", "result", "audit" },
   }
 end
 
