@@ -33,9 +33,17 @@ static double argument(kb_rng *rng, double limit, int octaves)
     return kb_rng_next(rng) & 1 ? x : -x;
 }
 
+/* valgrind computes long double in 64 bits: then it is no better a reference than what it judges. */
+static void need_wide_long_double(void)
+{
+    volatile long double one = 1.0L, least = 0x1p-60L;
+    if (one + least == one) skip();
+}
+
 static void functions_agree_with_the_c_librarys_long_double_ones(void **state)
 {
     (void)state;
+    need_wide_long_double();
     static const struct {
         function got;
         reference want;
@@ -69,6 +77,7 @@ static void logarithms_agree_over_the_whole_range(void **state)
 static void powers_agree(void **state)
 {
     (void)state;
+    need_wide_long_double();
     kb_rng rng = {5};
     for (int i = 0; i < 400000; i++) {
         double x = ldexp(0.5 + kb_rng_unit(&rng), (int)kb_rng_below(&rng, 200) - 100);
