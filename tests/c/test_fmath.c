@@ -33,7 +33,7 @@ static double argument(kb_rng *rng, double limit, int octaves)
     return kb_rng_next(rng) & 1 ? x : -x;
 }
 
-/* valgrind computes long double in 64 bits: then it is no better a reference than what it judges. */
+/* valgrind computes long double in 64 bits: no better a reference than what it judges. */
 static void need_wide_long_double(void)
 {
     volatile long double one = 1.0L, least = 0x1p-60L;

@@ -223,7 +223,7 @@ static void refreshes_that_leave_no_room_for_a_burst_are_refused(void **state)
 
 static kb_time strided_write(bed *b, uint32_t rows, uint64_t stride)
 {
-    kb_time ended, began = b->sim->now;
+    kb_time ended = 0, began = b->sim->now;
     kb_txn_request request = {.op = KB_TXN_WRITE,
                               .requester = node_of(b, pe),
                               .memory = node_of(b, slice),

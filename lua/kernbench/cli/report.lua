@@ -190,7 +190,8 @@ function M.json(facts)
     result = type(facts.result) == "table" and facts.result or nil,
     audit = { ok = s.audit.ok, violations = json.array(s.audit.violations) },
     __order = { "schema", "bench", "topology", "seed", "sim_ns", "kernel_ns", "wall_s", "events", "flit_hops",
-      "ok", "data", "forwarding", "launches", "engines", "flops", "bytes", "memory", "tlb", "energy", "result", "audit" },
+      "ok", "data", "forwarding", "launches", "engines", "flops", "bytes", "memory", "tlb", "energy",
+      "result", "audit" },
   }
 end
 
