@@ -131,8 +131,9 @@ static void audit_node(auditor *a, kb_place place, const flow *f)
     } else if (info->kind == KB_PE_DMA) {
         kb_pe *pe = kb_machine_pe(m, place.sip, place.die, info->a);
         check_requester(a, node, f, pe->dma_bytes);
-    } else if (m->class[info->kind] -> moved) {
-        check_moved(a, node, f, m->class[info->kind] -> moved(kb_machine_device(m, node)));
+    } else if (kb_machine_class(m, node, info->kind)->moved) {
+        const kb_device *memory = kb_machine_device(m, node);
+        check_moved(a, node, f, memory->class->moved(memory));
     } else if (f->in != f->out) {
         violation(a, "%s: %llu bytes in, %llu bytes out", name_of(a, node, name), (ull)f->in,
                   (ull)f->out);
@@ -154,7 +155,7 @@ static void audit_die(auditor *a, kb_place place, const flow *flows)
 static void audit_device(void *user, kb_device *device)
 {
     const auditor *a = user;
-    if (device->class->kind != KB_HBM_CTRL) return;
+    if (device->class->kind != KB_HBM_CTRL || device->class->impl) return;
     const kb_hbm_ctrl *hbm = (const kb_hbm_ctrl *)device;
     const kb_hbm_config *config = kb_machine_config(a->m, KB_HBM_CTRL);
     char name[KB_NAME_MAX];

@@ -174,12 +174,14 @@ static payload cut(const kb_machine *m, const query *q)
     if (kind == KB_PE_TCM && kb_pe_tcm_charges(m, q->requester, q->memory)) pass_port(&p, m, q->op);
     if (kind == KB_HBM_CTRL) {
         const kb_hbm_config *hbm = kb_machine_config(m, KB_HBM_CTRL);
-        p.channels = hbm->channels;
+        bool flat = kb_machine_class(m, q->memory, kind)->impl != NULL;
+        kb_time burst = flat ? hbm->flat_burst : hbm->burst;
+        p.channels = flat ? 1 : hbm->channels;
         p.burst_bytes = hbm->burst_bytes;
-        p.burst = (flit + hbm->burst_bytes - 1) / hbm->burst_bytes * hbm->burst;
-        p.tail_burst = (p.tail_bytes + hbm->burst_bytes - 1) / hbm->burst_bytes * hbm->burst;
-        p.gbs = 1000.0 * hbm->channels * hbm->burst_bytes / (double)hbm->burst;
-        uint64_t turn = (uint64_t)hbm->channels * hbm->burst_bytes;
+        p.burst = (flit + hbm->burst_bytes - 1) / hbm->burst_bytes * burst;
+        p.tail_burst = (p.tail_bytes + hbm->burst_bytes - 1) / hbm->burst_bytes * burst;
+        p.gbs = 1000.0 * p.channels * hbm->burst_bytes / (double)burst;
+        uint64_t turn = (uint64_t)p.channels * hbm->burst_bytes;
         p.period = turn / gcd(flit, turn);
     }
     count_loads(&p);

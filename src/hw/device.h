@@ -6,7 +6,10 @@
  * hardware costs nothing. Routers and their like have no state: their class is a table and a
  * forwarding function.
  *
- * Each class is one file of this folder; machine.c lists them. */
+ * Each class is one file of this folder; impl.c lists them. A kind may have alternatives, which
+ * share its section and configuration: to add one, write a class with `impl` set, list it in
+ * impl.c, and choose it in topology.yaml for single nodes (`overrides`) or, if the kind has a
+ * parameter `impl`, for all. hbm_flat.c shows it. */
 #ifndef KB_HW_DEVICE_H
 #define KB_HW_DEVICE_H
 
@@ -24,7 +27,8 @@ typedef struct kb_moved {
 
 typedef struct kb_device_class {
     kb_kind kind;
-    const char *help;       /* one sentence for the topology reference */
+    const char *impl; /* name of an alternative; NULL: what a node of the kind is by default */
+    const char *help; /* one sentence for the topology reference */
     const kb_param *params; /* of the section kb_kind_section(kind) */
 
     /* Fill a zeroed block of config_size from the specification; NULL when there is nothing. */

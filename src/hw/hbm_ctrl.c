@@ -5,6 +5,8 @@
 #include "hw/classes.h"
 
 static const kb_param params[] = {
+    {"impl", KB_PARAM_CHOICE, NULL, "pseudo_channels", 0, 0, "pseudo_channels flat",
+     "model of every slice: its channels, or one FIFO at the rate of all of them"},
     {"overhead_ns", KB_PARAM_REAL, "ns", "0", 0, 1e6, NULL, "time per transaction"},
     {"pseudo_channels", KB_PARAM_INT, NULL, "8", 1, 1024, NULL, "pseudo-channels of a slice"},
     {"pc_bw_gbs", KB_PARAM_REAL, "GB/s", "32", 1e-3, 1e5, NULL, "peak of one pseudo-channel"},
@@ -40,6 +42,9 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
     config->burst =
         kb_time_transfer(config->burst_bytes, kb_spec_real(spec, "cube.hbm_ctrl.pc_bw_gbs") *
                                                   kb_spec_real(spec, "cube.hbm_ctrl.efficiency"));
+    config->flat_burst = kb_time_transfer(
+        config->burst_bytes, config->channels * kb_spec_real(spec, "cube.hbm_ctrl.pc_bw_gbs") *
+                                 kb_spec_real(spec, "cube.hbm_ctrl.efficiency"));
     config->switch_penalty = kb_spec_time(spec, "cube.hbm_ctrl.switch_penalty_ns");
     config->refresh_interval = kb_spec_time(spec, "cube.hbm_ctrl.refresh_interval_ns");
     config->refresh = kb_spec_time(spec, "cube.hbm_ctrl.refresh_ns");

@@ -22,7 +22,8 @@
 typedef struct kb_hbm_config {
     uint32_t channels;
     uint32_t burst_bytes;
-    kb_time burst;          /* time of one burst */
+    kb_time burst;          /* time of one burst on its channel */
+    kb_time flat_burst;     /* at the rate of all channels together (hbm_flat.c) */
     kb_time switch_penalty; /* read after write or write after read, per channel */
     kb_time refresh_interval, refresh;
     uint64_t row_bytes; /* 0: rows are not modelled */

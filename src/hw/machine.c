@@ -4,24 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hw/classes.h"
+#include "hw/impl.h"
 #include "hw/energy.h"
 #include "hw/pe/pe.h"
 #include "hw/pe/tile.h"
-
-static const kb_device_class *const all_classes[KB_KIND_COUNT] = {
-    [KB_HOST] = &kb_host_class,       [KB_SWITCH] = &kb_switch_class,
-    [KB_PCIE_EP] = &kb_pcie_ep_class, [KB_IO_CPU] = &kb_io_cpu_class,
-    [KB_IO_NOC] = &kb_io_noc_class,   [KB_IO_UCIE] = &kb_io_ucie_class,
-    [KB_M_CPU] = &kb_m_cpu_class,     [KB_ROUTER] = &kb_router_class,
-    [KB_UCIE] = &kb_ucie_class,       [KB_XBAR] = &kb_xbar_class,
-    [KB_BRIDGE] = &kb_bridge_class,   [KB_HBM_CTRL] = &kb_hbm_ctrl_class,
-    [KB_SRAM] = &kb_sram_class,       [KB_UAL_EP] = &kb_ual_ep_class,
-    [KB_PE_CPU] = &kb_pe_cpu_class,   [KB_PE_SCHEDULER] = &kb_pe_scheduler_class,
-    [KB_PE_DMA] = &kb_pe_dma_class,   [KB_PE_FETCH_STORE] = &kb_pe_fetch_store_class,
-    [KB_PE_GEMM] = &kb_pe_gemm_class, [KB_PE_MATH] = &kb_pe_math_class,
-    [KB_PE_TCM] = &kb_pe_tcm_class,   [KB_PE_MMU] = &kb_pe_mmu_class,
-};
 
 static const kb_param address_params[] = {
     {"sip_bits", KB_PARAM_INT, "bit", "4", 1, 32, NULL, "width of sip_id in a physical address"},
@@ -38,9 +24,11 @@ size_t kb_machine_sections(kb_section out[KB_SECTION_MAX])
     size_t n = 0;
     for (size_t i = 0; i < kb_topo_section_count; i++) out[n++] = kb_topo_sections[i];
     for (int k = 0; k < KB_KIND_COUNT; k++)
-        out[n++] = (kb_section){kb_kind_section((kb_kind)k), all_classes[k]->help,
-                                all_classes[k]->params, false};
+        out[n++] = (kb_section){kb_kind_section((kb_kind)k), kb_impl_default((kb_kind)k)->help,
+                                kb_impl_default((kb_kind)k)->params, false};
     out[n++] = (kb_section){"address", "physical and virtual addresses", address_params, false};
+    out[n++] = (kb_section){"overrides", "nodes that are not what others of their kind are",
+                            kb_override_params, true};
     out[n++] = (kb_section){"energy", "energy of what is moved and computed, off by default",
                             kb_energy_params, false};
     assert(n <= KB_SECTION_MAX);
@@ -78,15 +66,14 @@ static int make_layout(kb_machine *m, kb_err *err)
 
 static int configure(kb_machine *m, kb_err *err)
 {
-    for (int k = 0; k < KB_KIND_COUNT; k++) m->class[k] = all_classes[k];
     for (int k = 0; k < KB_KIND_COUNT; k++) {
-        const kb_device_class *class = m->class[k];
+        const kb_device_class *class = m->classes[k] = kb_impl_default((kb_kind)k);
         if (!class->config_size) continue;
         m->config[k] = kb_xcalloc(1, class->config_size);
         int status = class->configure(m, m->spec, m->config[k], err);
         if (status) return status;
     }
-    return KB_OK;
+    return kb_impl_choose(m, err);
 }
 
 int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err *err)
@@ -145,6 +132,7 @@ void kb_machine_destroy(kb_machine *m)
     free(m->dies);
     free(m->launches);
     free(m->energy);
+    free(m->overrides);
     for (int k = 0; k < KB_KIND_COUNT; k++) free(m->config[k]);
     for (kb_txn *t = m->txns_made; t;) {
         kb_txn *next = t->next_made;
@@ -205,7 +193,7 @@ kb_device *kb_machine_device(kb_machine *m, kb_node node)
     kb_device *device = state->devices[place.local];
     if (device) return device;
     kb_kind kind = type->nodes.data[place.local].kind;
-    const kb_device_class *class = m->class[kind];
+    const kb_device_class *class = kb_machine_class(m, node, kind);
     assert(class->state_size);
     device = kb_xcalloc(1, class->state_size(m->config[kind]));
     *device = (kb_device){class, m, node};

@@ -38,7 +38,9 @@ typedef struct kb_machine {
     const kb_spec *spec;
     kb_graph *graph;
     kb_addr_layout layout;
-    const kb_device_class *class[KB_KIND_COUNT];
+    const kb_device_class *classes[KB_KIND_COUNT]; /* of nodes that are not overridden */
+    struct kb_override *overrides;                 /* sorted by node */
+    size_t override_count;
     void *config[KB_KIND_COUNT];
     struct kb_energy_config *energy;
     kb_die_state system, *dies; /* dies: by sip * graph->dies + die */
@@ -68,6 +70,9 @@ void kb_machine_destroy(kb_machine *m);
  * array. Returns how many there are. */
 enum { KB_SECTION_MAX = 64 };
 size_t kb_machine_sections(kb_section out[KB_SECTION_MAX]);
+
+/* What a node is: its kind's class, or the one that an override names. */
+const kb_device_class *kb_machine_class(const kb_machine *m, kb_node node, kb_kind kind);
 
 const void *kb_machine_config(const kb_machine *m, kb_kind kind);
 kb_wire *kb_machine_wire(kb_machine *m, kb_edge edge);

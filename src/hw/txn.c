@@ -167,7 +167,7 @@ static void fill_hops(kb_txn *t, const kb_path *path)
     for (uint32_t i = 0; i < t->hop_count; i++) {
         const kb_node_info *info = kb_graph_info(m->graph, path->nodes.data[i]);
         kb_hop *hop = &t->hops[i];
-        *hop = (kb_hop){.receive = m->class[info->kind] -> transit,
+        *hop = (kb_hop){.receive = kb_machine_class(m, path->nodes.data[i], info->kind)->transit,
                         .first = KB_TIME_NEVER,
                         .overhead = info->overhead,
                         .node = path->nodes.data[i]};
@@ -201,7 +201,6 @@ static int cut_into_flits(kb_txn *t, kb_err *err)
 static void start(kb_txn *t)
 {
     kb_machine *m = t->m;
-    const kb_node_info *memory = kb_graph_info(m->graph, t->request.memory);
     assert(m->path.nodes.count > 1); /* nobody asks himself */
     t->memory = kb_machine_device(m, t->request.memory);
     t->id = m->txns_started++;
@@ -211,7 +210,7 @@ static void start(kb_txn *t)
     t->command = kb_path_command_time(m->graph, &m->path);
     if (t->request.op == KB_TXN_WRITE) {
         fill_hops(t, &m->path);
-        t->hops[t->hop_count - 1].receive = m->class[memory->kind]->receive;
+        t->hops[t->hop_count - 1].receive = t->memory->class->receive;
         kb_path_reverse(m->graph, &m->path);
         t->command = kb_path_command_time(m->graph, &m->path);
         start_write(t);

@@ -57,10 +57,10 @@ static kb_device_class tampered;
 
 static void tamper(bed *b, kb_kind kind, kb_event_fn transit, kb_event_fn receive)
 {
-    tampered = *b->m->class[kind];
+    tampered = *b->m->classes[kind];
     if (transit) tampered.transit = transit;
     if (receive) tampered.receive = receive;
-    b->m->class[kind] = &tampered;
+    b->m->classes[kind] = &tampered;
 }
 
 /* ---- what works ---- */

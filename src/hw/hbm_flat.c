@@ -1,0 +1,61 @@
+/* An HBM slice without channels: `impl: flat` of hbm_ctrl.
+ *
+ * One FIFO serves bursts at the rate of all pseudo-channels together, burst / (channels x pc_bw x
+ * efficiency), wherever they lie. What a run gains by it is what conflicts between channels cost.
+ * The order of bursts, and when reads and writes queue, is as in hbm_ctrl.c; changes of direction,
+ * refresh and rows cost nothing. */
+#include "hw/classes.h"
+#include "hw/hbm_ctrl.h"
+
+typedef struct hbm_flat {
+    kb_device device;
+    kb_link fifo;
+    kb_moved moved;
+} hbm_flat;
+
+static size_t state_size(const void *config)
+{
+    (void)config;
+    return sizeof(hbm_flat);
+}
+
+/* Queue the bursts of one flit; returns when the last of them ends. */
+static kb_time access_flit(hbm_flat *hbm, const kb_txn *t, uint32_t flit)
+{
+    const kb_hbm_config *config = t->m->config[KB_HBM_CTRL];
+    uint32_t bytes = kb_txn_flit_bytes(t, flit);
+    uint32_t bursts = (bytes + config->burst_bytes - 1) / config->burst_bytes;
+    return kb_link_claim(&hbm->fifo, t->m->sim->now, bursts * config->flat_burst, bytes);
+}
+
+static void receive(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)sim;
+    kb_txn *t = object;
+    hbm_flat *hbm = (hbm_flat *)t->memory;
+    hbm->moved.written += kb_txn_flit_bytes(t, kb_txn_flit(arg));
+    kb_txn_written(t, access_flit(hbm, t, kb_txn_flit(arg)));
+}
+
+static void request(kb_device *device, kb_txn *t)
+{
+    hbm_flat *hbm = (hbm_flat *)device;
+    for (uint32_t flit = 0; flit < t->flits; flit++)
+        kb_txn_release(t, flit, access_flit(hbm, t, flit));
+    hbm->moved.read += t->request.rows * t->request.row_bytes;
+}
+
+static kb_moved moved(const kb_device *device)
+{
+    return ((const hbm_flat *)device)->moved;
+}
+
+const kb_device_class kb_hbm_flat_class = {
+    .kind = KB_HBM_CTRL,
+    .impl = "flat",
+    .help = "HBM slice as one FIFO at the rate of all its channels",
+    .state_size = state_size,
+    .transit = kb_txn_forward,
+    .receive = receive,
+    .request = request,
+    .moved = moved};
