@@ -94,7 +94,7 @@ static void it_is_least_recently_used_in_the_long_run(void **state)
     kb_rng rng = {8};
     kb_tlb tlb = {0};
     kb_tlb_init(&tlb, CAPACITY);
-    uint64_t list[CAPACITY];
+    uint64_t list[CAPACITY] = {0};
     size_t count = 0;
     for (int i = 0; i < 20000; i++) {
         uint64_t page = kb_rng_below(&rng, 2) ? kb_rng_below(&rng, 30) : kb_rng_below(&rng, 90);
