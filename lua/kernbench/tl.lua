@@ -3,11 +3,11 @@
 -- Functions take their arguments by position or as one table of named options. Those that wait return
 -- when the PE has finished; simulated time passes meanwhile. The core is in C (src/bind/b_tl.c).
 ---@class tl
----@field load fun(ptr, shape?: integer[], dtype?: string): Tile a block of memory into TCM; waits
----@field load_async fun(ptr, shape?: integer[], dtype?: string): Handle the same; tl.wait returns the tile
----@field store fun(ptr, value: Tile) a tile to memory; waits
----@field store_async fun(ptr, value: Tile): Handle
----@field ref fun(ptr, shape?: integer[], dtype?: string): Pointer a block that stays in memory and is streamed
+---@field load fun(ptr, shape?: integer[], dtype?: string, stride?: integer[]): Tile a block into TCM; waits
+---@field load_async fun(ptr, shape?: integer[], dtype?: string, stride?: integer[]): Handle tl.wait returns the tile
+---@field store fun(ptr, value: Tile, stride?: integer[]) a tile to memory; waits
+---@field store_async fun(ptr, value: Tile, stride?: integer[]): Handle
+---@field ref fun(ptr, shape?: integer[], dtype?: string, stride?: integer[]): Pointer a block that is streamed
 ---@field dot fun(a: Tile, b: Tile, acc?: Tile, out_dtype?: string): Tile matrix product; accumulates in f32
 ---@field composite fun(options: {op: "gemm", a: Tile|Pointer, b: Tile|Pointer, out: Pointer}): Handle
 ---@field wait fun(...: Handle): Tile?
@@ -53,16 +53,28 @@ end
 ---@param dim integer?
 ---@return Tile
 function M.softmax(x, dim)
-  local axis = dim or #x.shape - 1
+  local rank = #x.shape
+  local axis = dim or rank - 1
+  if math.type(axis) ~= "integer" or axis < -rank or axis >= rank then
+    error(("tl.softmax: axis %s of a tile with %d dimensions"):format(axis, rank), 2)
+  end
   local e = core.exp(x - core.max(x, axis, true))
   return e / core.sum(e, axis, true)
 end
 
--- Values for people: tiles with their elements, everything else as tostring shows it.
+-- x:clamp(low, high) and x:softmax(dim)
+core.clamp, core.softmax = M.clamp, M.softmax
+
+-- Values for people: tiles with their elements (without numbers: their shape), everything else as
+-- tostring shows it.
 local function words(...)
   local args = table.pack(...)
   for i = 1, args.n do
-    args[i] = tostring(type(args[i]) == "userdata" and core.is_tile(args[i]) and core.values(args[i]) or args[i])
+    local value = args[i]
+    if core.is_tile(value) and core.has_values() then
+      value = core.values(value)
+    end
+    args[i] = tostring(value)
   end
   return table.concat(args, " ")
 end

@@ -61,42 +61,52 @@ static const kb_tensor_piece *piece_of(const kb_ptr *ptr)
     return &ptr->tensor->pieces[ptr->piece];
 }
 
-/* Collapse all but the last dimension into rows; false if they are not equally far apart. */
-static bool rows_of(const kb_ptr *ptr, size_t *rows, size_t *stride)
+/* A block as rows of adjacent elements; distances in elements. */
+typedef struct rows {
+    size_t count, stride, length;
+} rows;
+
+/* False if the rows are not equally far apart. Dimensions of extent 1 have no say; neighbours in
+ * the last dimension that are not adjacent are rows of one element. */
+static bool rows_of(const kb_ptr *ptr, rows *r)
 {
-    int last = ptr->rank - 1;
-    *rows = 1;
-    *stride = last > 0 ? ptr->stride[last - 1] : ptr->shape[0];
-    if (ptr->shape[last] > 1 && ptr->stride[last] != 1) return false;
-    for (int d = last - 1; d >= 0; d--) {
-        if (ptr->shape[d] > 1 && ptr->stride[d] != *stride * *rows) return false;
-        *rows *= ptr->shape[d];
+    int d = ptr->rank - 1;
+    *r = (rows){.count = 1, .length = 1};
+    if (d >= 0 && (ptr->stride[d] == 1 || ptr->shape[d] == 1)) r->length = ptr->shape[d--];
+    r->stride = r->length;
+    for (bool first = true; d >= 0; d--) {
+        if (ptr->shape[d] == 1) continue;
+        if (first) r->stride = ptr->stride[d];
+        if (ptr->stride[d] != r->stride * r->count) return false;
+        r->count *= ptr->shape[d];
+        first = false;
     }
     return true;
 }
 
 kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
 {
-    size_t rows, stride, element = kb_dtype_size(ptr->dtype);
+    size_t element = kb_dtype_size(ptr->dtype);
+    rows r;
     char shape[KB_SHAPE_TEXT];
-    if (!rows_of(ptr, &rows, &stride))
+    if (!rows_of(ptr, &r))
         luaL_error(L, "%s: the rows of a %s block with these strides are not equally far apart",
                    call, kb_shape_text(ptr->rank, ptr->shape, shape));
-    size_t cols = ptr->shape[ptr->rank - 1];
     const kb_tensor_piece *piece = piece_of(ptr);
     size_t count = piece->bytes / element;
-    uint64_t last = (rows - 1) * stride + cols; /* elements from the first to one past the last */
+    uint64_t last =
+        (r.count - 1) * r.stride + r.length; /* elements from the first to one past the last */
     if (ptr->at < 0 || (uint64_t)ptr->at > count || last > count - (uint64_t)ptr->at ||
-        rows > UINT32_MAX)
+        r.count > UINT32_MAX)
         luaL_error(L,
                    "%s: a block of shape %s at element %I reaches to element %I, outside of tensor "
                    "'%s', which has %I elements here",
                    call, kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at,
                    (lua_Integer)(ptr->at + (int64_t)last), ptr->tensor->name, (lua_Integer)count);
     return (kb_va_region){.va = kb_vaddr_plus(piece->va, (uint64_t)ptr->at * element),
-                          .rows = (uint32_t)rows,
-                          .row_bytes = cols * element,
-                          .stride = stride * element};
+                          .rows = (uint32_t)r.count,
+                          .row_bytes = r.length * element,
+                          .stride = r.stride * element};
 }
 
 /* ---- fields and arithmetic ---- */

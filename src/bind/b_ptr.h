@@ -30,8 +30,8 @@ kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner);
 void kb_ptr_open(lua_State *L);
 
 /* The memory of a block of that shape at the pointer; raises if any of it lies outside the piece.
- * The last dimension is contiguous; leading dimensions are collapsed into rows, which must be
- * equally far apart. */
+ * The block is rows of adjacent elements (single elements if the last stride is not 1), which must
+ * be equally far apart. */
 kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call);
 
 #endif

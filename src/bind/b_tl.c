@@ -20,7 +20,7 @@ void kb_unpack_options(lua_State *L, const char *call, const char *const *names)
     }
     lua_settop(L, 1);
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-        bool known = lua_type(L, -2) == LUA_TNUMBER;
+        bool known = lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1;
         if (known && lua_tointeger(L, -2) > count)
             luaL_error(L, "%s: more than %d arguments", call, count);
         for (int i = 0; !known && i < count && lua_type(L, -2) == LUA_TSTRING; i++)
@@ -35,7 +35,25 @@ void kb_unpack_options(lua_State *L, const char *call, const char *const *names)
     lua_remove(L, 1);
 }
 
-/* The block that arguments `at` (pointer), at+1 (shape), at+2 (dtype) describe. */
+/* Strides of the block, in elements, one for each dimension. */
+static void check_stride(lua_State *L, int index, kb_ptr *ptr, const char *call)
+{
+    if (!lua_istable(L, index) || lua_rawlen(L, index) != (lua_Unsigned)ptr->rank)
+        luaL_error(L, "%s: stride: expected %d strides in a table, one for each dimension", call,
+                   ptr->rank);
+    for (int d = 0; d < ptr->rank; d++) {
+        int is_integer;
+        lua_rawgeti(L, index, d + 1);
+        lua_Integer stride = lua_tointegerx(L, -1, &is_integer);
+        if (!is_integer || stride < 1 || stride > UINT32_MAX)
+            luaL_error(L, "%s: stride %d is %s; expected an integer from 1 to 2^32 - 1", call, d,
+                       luaL_tolstring(L, -1, NULL));
+        lua_pop(L, 1);
+        ptr->stride[d] = (size_t)stride;
+    }
+}
+
+/* The block that arguments `at` (pointer), at+1 (shape), at+2 (dtype), at+3 (stride) describe. */
 static kb_ptr block(lua_State *L, int at, const char *call)
 {
     kb_ptr ptr = *kb_check_ptr(L, at, call);
@@ -52,6 +70,7 @@ static kb_ptr block(lua_State *L, int at, const char *call)
             luaL_error(L, "%s: tensor '%s' holds %s, not %s", call, ptr.tensor->name,
                        kb_dtype_name(ptr.dtype), kb_dtype_name(dtype));
     }
+    if (!lua_isnoneornil(L, at + 3)) check_stride(L, at + 3, &ptr, call);
     return ptr;
 }
 
@@ -85,7 +104,7 @@ static int finish_issue(lua_State *L, const kb_handle *h, bool async, kb_wait_re
 
 static int do_load(lua_State *L, const char *call, bool async)
 {
-    static const char *const names[] = {"ptr", "shape", "dtype", NULL};
+    static const char *const names[] = {"ptr", "shape", "dtype", "stride", NULL};
     kb_proc *proc = kb_check_kernel(L, call);
     kb_co_check_wait(L, call);
     kb_unpack_options(L, call, names);
@@ -114,7 +133,7 @@ static int tl_load_async(lua_State *L)
 
 static int do_store(lua_State *L, const char *call, bool async)
 {
-    static const char *const names[] = {"ptr", "value", NULL};
+    static const char *const names[] = {"ptr", "value", "stride", NULL};
     kb_proc *proc = kb_check_kernel(L, call);
     kb_co_check_wait(L, call);
     kb_unpack_options(L, call, names);
@@ -128,6 +147,7 @@ static int do_store(lua_State *L, const char *call, bool async)
         kb_strides(value->rank, value->shape, ptr.stride);
     ptr.rank = value->rank;
     memcpy(ptr.shape, value->shape, (size_t)value->rank * sizeof *ptr.shape);
+    if (!lua_isnil(L, 3)) check_stride(L, 3, &ptr, call);
     kb_va_region region = kb_ptr_region(L, &ptr, call);
     kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
@@ -148,7 +168,7 @@ static int tl_store_async(lua_State *L)
 /* tl.ref(ptr, shape, dtype): a block that stays in memory, to be streamed. */
 static int tl_ref(lua_State *L)
 {
-    static const char *const names[] = {"ptr", "shape", "dtype", NULL};
+    static const char *const names[] = {"ptr", "shape", "dtype", "stride", NULL};
     kb_check_kernel(L, "tl.ref");
     kb_unpack_options(L, "tl.ref", names);
     kb_ptr ptr = block(L, 1, "tl.ref");
@@ -166,6 +186,14 @@ typedef struct matrix {
     size_t rows, cols;
 } matrix;
 
+/* Products stream whole rows. */
+static void check_rows(lua_State *L, const kb_ptr *ptr, const char *what)
+{
+    if (ptr->rank == 2 && ptr->shape[1] > 1 && ptr->stride[1] != 1)
+        luaL_error(L, "%s: the elements of a row are %I apart; a product takes them adjacent", what,
+                   (lua_Integer)ptr->stride[1]);
+}
+
 static matrix check_matrix(lua_State *L, int index, const char *call, const char *name)
 {
     char what[64], text[KB_SHAPE_TEXT + 16];
@@ -174,6 +202,7 @@ static matrix check_matrix(lua_State *L, int index, const char *call, const char
     matrix result = {0};
     int rank;
     if (ptr) {
+        check_rows(L, ptr, what);
         kb_va_region region = kb_ptr_region(L, ptr, what);
         rank = ptr->rank;
         result.arg.va = region.va;
@@ -286,6 +315,7 @@ static kb_matrix_arg check_out(lua_State *L, int index, kb_product *p)
         kb_strides(2, shape, ptr.stride);
     }
     p->out_type = ptr.dtype;
+    check_rows(L, &ptr, "tl.composite: out");
     kb_va_region region = kb_ptr_region(L, &ptr, "tl.composite: out");
     return (kb_matrix_arg){.va = region.va, .stride = region.stride};
 }

@@ -8,22 +8,59 @@
 
 /* ---- operands and issue ---- */
 
-/* Element type that constants adopt: that of the first tile among the operands. */
+/* A Lua number or boolean among the operands. */
+typedef struct constant {
+    kb_dtype from; /* KB_F64: `real`; KB_I64: `integer` */
+    double real;
+    int64_t integer; /* of a whole `real`, too */
+} constant;
+
+static constant constant_at(lua_State *L, int index)
+{
+    if (lua_isboolean(L, index))
+        return (constant){.from = KB_I64, .integer = lua_toboolean(L, index)};
+    if (lua_isinteger(L, index))
+        return (constant){.from = KB_I64, .integer = lua_tointeger(L, index)};
+    return (constant){
+        .from = KB_F64, .real = lua_tonumber(L, index), .integer = lua_tointegerx(L, index, NULL)};
+}
+
+/* Element type that constants adopt: that of the first tile with numbers among the operands, else
+ * i32 or f32 as in Triton; bool only if all of them are masks and booleans. */
 static kb_dtype constant_type(lua_State *L, int first, int count)
 {
-    for (int i = first; i < first + count; i++)
-        if (kb_test_tile(L, i)) return kb_test_tile(L, i)->value->dtype;
-    return KB_F32;
+    kb_dtype dtype = KB_BOOL;
+    for (int i = first; i < first + count; i++) {
+        const kb_tile *tile = kb_test_tile(L, i);
+        if (tile && tile->value->dtype != KB_BOOL) return tile->value->dtype;
+        if (lua_type(L, i) != LUA_TNUMBER || dtype == KB_F32) continue;
+        dtype = lua_isinteger(L, i) ? KB_I32 : KB_F32;
+    }
+    return dtype;
+}
+
+/* Whether the integer type holds that value. */
+static bool holds(kb_dtype dtype, int64_t value)
+{
+    uint64_t stored = 0;
+    int64_t back;
+    kb_convert(dtype, &stored, KB_I64, &value, 1);
+    kb_convert(KB_I64, &back, dtype, &stored, 1);
+    return back == value && (dtype != KB_U64 || value >= 0);
 }
 
 static void check_constant(lua_State *L, int index, kb_dtype dtype, const char *call)
 {
-    if (lua_type(L, index) != LUA_TNUMBER)
+    int type = lua_type(L, index), is_integer;
+    if (type != LUA_TNUMBER && type != LUA_TBOOLEAN)
         kb_error(L, "%s: expected a tile or a number, got %s", call, luaL_typename(L, index));
-    lua_Number number = lua_tonumber(L, index);
-    if (!kb_dtype_is_float(dtype) && number != floor(number))
-        kb_error(L, "%s: %f has no value in %s; convert the tile with tl.cast first", call, number,
-                 kb_dtype_name(dtype));
+    if (kb_dtype_is_float(dtype) || type == LUA_TBOOLEAN) return;
+    lua_Integer value = lua_tointegerx(L, index, &is_integer);
+    if (!is_integer)
+        kb_error(L, "%s: %f has no value in %s; convert the tile with tl.cast first", call,
+                 lua_tonumber(L, index), kb_dtype_name(dtype));
+    if (!holds(dtype, value))
+        kb_error(L, "%s: %I has no value in %s", call, value, kb_dtype_name(dtype));
 }
 
 static int computed(lua_State *L, int status, lua_KContext context)
@@ -37,16 +74,113 @@ static int computed(lua_State *L, int status, lua_KContext context)
     return 1;
 }
 
-/* Issue with the tiles; constants stand where a tile is null. Returns what kb_kernel_compute does.
- */
-static int issue(kb_proc *proc, kb_compute *c, kb_tile *const tiles[3], const double numbers[3],
-                 kb_dtype dtype, const char *call, kb_op **op, kb_tile **view, kb_err *err)
+/* What one call needs: tiles, and constants where a tile is null. `call` is static text. */
+typedef struct operands {
+    const char *call;
+    kb_tile *tiles[3];
+    constant constants[3];
+    kb_dtype dtype; /* of the constants */
+} operands;
+
+/* Returns what kb_kernel_compute does. */
+static int issue(kb_proc *proc, kb_compute *c, const operands *o, kb_op **op, kb_tile **view,
+                 kb_err *err)
 {
-    for (int i = 0; i < c->in_count; i++)
-        c->in[i] = tiles[i] ? kb_value_retain(tiles[i]->value) : kb_value_scalar(dtype, numbers[i]);
-    int status = kb_kernel_compute(proc, c, tiles, call, op, view, err);
+    for (int i = 0; i < c->in_count; i++) {
+        const constant *k = &o->constants[i];
+        const void *number = k->from == KB_F64 ? (const void *)&k->real : &k->integer;
+        c->in[i] = o->tiles[i] ? kb_value_retain(o->tiles[i]->value)
+                               : kb_value_scalar(o->dtype, k->from, number);
+    }
+    int status = kb_kernel_compute(proc, c, o->tiles, o->call, op, view, err);
     for (int i = 0; i < c->in_count; i++) kb_value_release(c->in[i]);
     return status;
+}
+
+static operands check_operands(lua_State *L, const char *call, const kb_compute *c, int first)
+{
+    operands o = {.call = call};
+    int skip = c->kind == KB_COMPUTE_WHERE; /* the condition's type says nothing */
+    bool any = c->in_count == 0 || c->kind == KB_COMPUTE_BROADCAST;
+    o.dtype = constant_type(L, first + skip, c->in_count - skip);
+    for (int i = 0; i < c->in_count; i++) {
+        if (kb_test_tile(L, first + i)) {
+            o.tiles[i] = kb_check_tile(L, first + i, call);
+            any = true;
+            continue;
+        }
+        check_constant(L, first + i, o.dtype, call);
+        o.constants[i] = constant_at(L, first + i);
+    }
+    if (!any) kb_error(L, "%s: expected a tile, got only numbers", call);
+    return o;
+}
+
+/* The elements of operand i, computed now. */
+static kb_array *elements_now(lua_State *L, kb_proc *proc, const operands *o, int i)
+{
+    kb_err err = {0};
+    if (kb_engine_settle(proc->engine, &err)) kb_raise(L, &err);
+    return kb_array_retain(o->tiles[i]->value->array);
+}
+
+/* Whether an element of operand i is zero, or negative. */
+static bool has_element(lua_State *L, kb_proc *proc, const operands *o, int i, bool negative)
+{
+    int64_t zero = 0;
+    kb_array *limit = NULL, *found = NULL, *any = NULL;
+    bool result = false;
+    if (!o->tiles[i]) return negative ? o->constants[i].integer < 0 : o->constants[i].integer == 0;
+    kb_array *array = elements_now(L, proc, o, i);
+    if (kb_array_create(array->dtype, 0, NULL, &limit, NULL) == 0) {
+        kb_array_fill(limit, KB_I64, &zero);
+        if (kb_binary(negative ? KB_LT : KB_EQ, array, limit, &found, NULL) == 0 &&
+            kb_reduce(KB_ANY, found, KB_ALL_AXES, false, &any, NULL) == 0)
+            result = *(const uint8_t *)any->data;
+    }
+    kb_array_release(any);
+    kb_array_release(found);
+    kb_array_release(limit);
+    kb_array_release(array);
+    return result;
+}
+
+/* Operations of integers that some operands have no result for raise here, at the kernel's line. */
+static void check_domain(lua_State *L, kb_proc *proc, const kb_compute *c, const operands *o)
+{
+    bool division = c->op == KB_FLOORDIV || c->op == KB_MOD;
+    bool count = c->op == KB_POW || c->op == KB_SHL || c->op == KB_SHR;
+    if (c->kind != KB_COMPUTE_BINARY || !proc->engine->data || !(division || count)) return;
+    for (int i = 0; i < 2; i++)
+        if (kb_dtype_is_float(o->tiles[i] ? o->tiles[i]->value->dtype : o->dtype)) return;
+    if (!has_element(L, proc, o, 1, count)) return;
+    kb_error(L,
+             division ? "%s of integers: division by zero"
+                      : "%s of integers: the right operand is negative",
+             o->call);
+}
+
+/* Issue and wait; returns a tile. */
+static int run(lua_State *L, kb_proc *proc, kb_compute *c, const operands *o)
+{
+    kb_handle *h = kb_push_handle(L);
+    kb_tile *view;
+    kb_err err = {0};
+    int status = issue(proc, c, o, &h->op, &view, &err);
+    if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
+        lua_gc(L, LUA_GCCOLLECT);
+        status = issue(proc, c, o, &h->op, &view, &err);
+    }
+    if (status) {
+        kb_fail_at(&err, "%s", o->call);
+        return kb_raise(L, &err);
+    }
+    if (view) {
+        kb_push_tile(L, view);
+        kb_tile_release(view);
+        return 1;
+    }
+    return kb_co_wait(L, &h->op->done, KB_WAIT_COMPUTE, o->call, computed, lua_gettop(L));
 }
 
 /* Run the operation on the operands at first, first + 1, ...; waits; returns a tile. `call` is
@@ -55,36 +189,9 @@ static int compute(lua_State *L, const char *call, kb_compute *c, int first)
 {
     kb_proc *proc = kb_check_kernel(L, call);
     kb_co_check_wait(L, call);
-    kb_tile *tiles[3] = {0};
-    double numbers[3] = {0};
-    int skip = c->kind == KB_COMPUTE_WHERE; /* the condition's type says nothing */
-    kb_dtype dtype = constant_type(L, first + skip, c->in_count - skip);
-    for (int i = 0; i < c->in_count; i++) {
-        if (kb_test_tile(L, first + i)) {
-            tiles[i] = kb_check_tile(L, first + i, call);
-            continue;
-        }
-        check_constant(L, first + i, dtype, call);
-        numbers[i] = lua_tonumber(L, first + i);
-    }
-    kb_handle *h = kb_push_handle(L);
-    kb_tile *view;
-    kb_err err = {0};
-    int status = issue(proc, c, tiles, numbers, dtype, call, &h->op, &view, &err);
-    if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
-        lua_gc(L, LUA_GCCOLLECT);
-        status = issue(proc, c, tiles, numbers, dtype, call, &h->op, &view, &err);
-    }
-    if (status) {
-        kb_fail_at(&err, "%s", call);
-        return kb_raise(L, &err);
-    }
-    if (view) {
-        kb_push_tile(L, view);
-        kb_tile_release(view);
-        return 1;
-    }
-    return kb_co_wait(L, &h->op->done, KB_WAIT_COMPUTE, call, computed, lua_gettop(L));
+    operands o = check_operands(L, call, c, first);
+    check_domain(L, proc, c, &o);
+    return run(L, proc, c, &o);
 }
 
 /* ---- one operation per name ---- */
@@ -202,8 +309,6 @@ static int tl_where(lua_State *L)
     lua_settop(L, 3);
     kb_check_kernel(L, "tl.where");
     kb_check_tile(L, 1, "tl.where: condition");
-    if (!kb_test_tile(L, 2) && !kb_test_tile(L, 3))
-        return kb_error(L, "tl.where: at least one of the alternatives has to be a tile");
     kb_compute c = {.kind = KB_COMPUTE_WHERE, .in_count = 3};
     return compute(L, "tl.where", &c, 1);
 }
@@ -224,6 +329,28 @@ static int tl_cast(lua_State *L)
     kb_compute c = {.kind = KB_COMPUTE_CAST, .in_count = 1};
     c.dtype = kb_check_dtype(L, 2, KB_F32);
     return compute(L, "tl.cast", &c, 1);
+}
+
+/* Whether the only argument is a table of options of a function whose first argument is a shape: a
+ * table with a table in it. */
+static bool is_options(lua_State *L)
+{
+    if (lua_gettop(L) != 1 || !lua_istable(L, 1)) return false;
+    bool yes = lua_rawgeti(L, 1, 1) == LUA_TTABLE;
+    yes = lua_getfield(L, 1, "shape") == LUA_TTABLE || yes;
+    lua_settop(L, 1);
+    return yes;
+}
+
+/* As kb_unpack_options, where the first argument is a shape. */
+static void unpack_after_shape(lua_State *L, const char *call, const char *const *names)
+{
+    int count = 0;
+    while (names[count]) count++;
+    if (is_options(L))
+        kb_unpack_options(L, call, names);
+    else
+        lua_settop(L, count);
 }
 
 static void check_shape(lua_State *L, int index, const char *call, kb_compute *c)
@@ -299,44 +426,63 @@ static int tl_cat(lua_State *L)
     return compute(L, "tl.cat", &c, 1);
 }
 
-/* tl.full(shape, value, dtype), tl.zeros(shape, dtype) */
-static int tl_full(lua_State *L)
+/* A tile of the type and shape in c, every element the number at `value`. */
+static int filled(lua_State *L, const char *call, kb_compute *c, int value)
 {
-    lua_settop(L, 3);
-    kb_compute c = {.kind = KB_COMPUTE_FULL, .number = luaL_checknumber(L, 2)};
-    check_shape(L, 1, "tl.full", &c);
-    c.dtype = kb_check_dtype(L, 3, KB_F32);
-    return compute(L, "tl.full", &c, 4);
+    c->kind = KB_COMPUTE_BROADCAST;
+    c->in_count = 1;
+    kb_proc *proc = kb_check_kernel(L, call);
+    kb_co_check_wait(L, call);
+    check_constant(L, value, c->dtype, call);
+    operands o = {.call = call, .constants = {constant_at(L, value)}, .dtype = c->dtype};
+    return run(L, proc, c, &o);
 }
 
+/* tl.full(shape, value, dtype) */
+static int tl_full(lua_State *L)
+{
+    static const char *const names[] = {"shape", "value", "dtype", NULL};
+    unpack_after_shape(L, "tl.full", names);
+    kb_compute c = {.dtype = kb_check_dtype(L, 3, KB_F32)};
+    check_shape(L, 1, "tl.full", &c);
+    return filled(L, "tl.full", &c, 2);
+}
+
+/* tl.zeros(shape, dtype) */
 static int tl_zeros(lua_State *L)
 {
-    lua_settop(L, 2);
-    kb_compute c = {.kind = KB_COMPUTE_FULL};
+    static const char *const names[] = {"shape", "dtype", NULL};
+    unpack_after_shape(L, "tl.zeros", names);
+    kb_compute c = {.dtype = kb_check_dtype(L, 2, KB_F32)};
     check_shape(L, 1, "tl.zeros", &c);
-    c.dtype = kb_check_dtype(L, 2, KB_F32);
-    return compute(L, "tl.zeros", &c, 3);
+    lua_pushinteger(L, 0);
+    return filled(L, "tl.zeros", &c, 3);
 }
 
 static int tl_zeros_like(lua_State *L)
 {
     lua_settop(L, 1);
     const kb_value *v = kb_check_tile(L, 1, "tl.zeros_like")->value;
-    kb_compute c = {.kind = KB_COMPUTE_FULL, .dtype = v->dtype, .rank = v->rank};
+    kb_compute c = {.dtype = v->dtype, .rank = v->rank};
     memcpy(c.shape, v->shape, sizeof c.shape);
-    return compute(L, "tl.zeros_like", &c, 2);
+    lua_pushinteger(L, 0);
+    return filled(L, "tl.zeros_like", &c, 2);
 }
 
 /* tl.arange(start, end, dtype): i32 unless told otherwise. */
 static int tl_arange(lua_State *L)
 {
-    lua_settop(L, 3);
+    static const char *const names[] = {"start", "end", "dtype", NULL};
+    kb_unpack_options(L, "tl.arange", names);
     int start = check_int(L, 1, "tl.arange", "start"), end = check_int(L, 2, "tl.arange", "end");
     if (end <= start)
         return kb_error(L, "tl.arange: the end %d is not above the start %d", end, start);
-    kb_compute c = {.kind = KB_COMPUTE_ARANGE, .number = start, .rank = 1};
+    kb_compute c = {.kind = KB_COMPUTE_ARANGE, .start = start, .rank = 1};
     c.shape[0] = (size_t)(end - start);
     c.dtype = kb_check_dtype(L, 3, KB_I32);
+    if (!kb_dtype_is_float(c.dtype) && !(holds(c.dtype, start) && holds(c.dtype, end - 1)))
+        return kb_error(L, "tl.arange: %d to %d have no value in %s", start, end - 1,
+                        kb_dtype_name(c.dtype));
     return compute(L, "tl.arange", &c, 4);
 }
 
@@ -354,24 +500,44 @@ static kb_array *value_now(lua_State *L, int index, const char *call)
     return tile->value->array;
 }
 
-/* x:item(): the only element, as a Lua value. */
+/* Where the indices at 2, 3, ... lead in an array, or the only element without indices. */
+static size_t element_at(lua_State *L, const kb_array *array)
+{
+    int count = lua_gettop(L) - 1;
+    if (count == 0 && array->count != 1)
+        kb_error(L, "item: a tile of %I elements; expected one, or the indices of one",
+                 (lua_Integer)array->count);
+    if (count != 0 && count != array->rank)
+        kb_error(L, "item: %d indices for a tile with %d dimensions", count, array->rank);
+    size_t at = 0;
+    for (int d = 0; d < count; d++) {
+        lua_Integer extent = (lua_Integer)array->shape[d];
+        lua_Integer index = check_int(L, d + 2, "item", "an index");
+        if (index < -extent || index >= extent)
+            kb_error(L, "item: index %I outside an extent of %I in dimension %d", index, extent, d);
+        at = at * array->shape[d] + (size_t)(index < 0 ? index + extent : index);
+    }
+    return at;
+}
+
+/* x:item(i, j, ...): an element, as a Lua value; the only one without indices. */
 static int tl_item(lua_State *L)
 {
-    lua_settop(L, 1);
-    kb_array *array = value_now(L, 1, "item");
-    if (array->count != 1)
-        return kb_error(L, "item: a tile of %d elements; expected one", (int)array->count);
-    double number;
-    kb_convert(KB_F64, &number, array->dtype, array->data, 1);
-    if (array->dtype == KB_BOOL) {
-        lua_pushboolean(L, number != 0);
-    } else if (kb_dtype_is_float(array->dtype)) {
+    const kb_array *array = value_now(L, 1, "item");
+    size_t at = element_at(L, array);
+    const char *element = (const char *)array->data + at * kb_dtype_size(array->dtype);
+    if (kb_dtype_is_float(array->dtype)) {
+        double number;
+        kb_convert(KB_F64, &number, array->dtype, element, 1);
         lua_pushnumber(L, number);
-    } else {
-        int64_t integer;
-        kb_convert(KB_I64, &integer, array->dtype, array->data, 1);
-        lua_pushinteger(L, integer);
+        return 1;
     }
+    int64_t integer;
+    kb_convert(KB_I64, &integer, array->dtype, element, 1);
+    if (array->dtype == KB_BOOL)
+        lua_pushboolean(L, integer != 0);
+    else
+        lua_pushinteger(L, integer);
     return 1;
 }
 
@@ -402,6 +568,15 @@ static int tl_whereabouts(lua_State *L)
     lua_pushstring(L, kb_check_kernel(L, "tl.device_print")->pe->name);
     return 1;
 }
+
+/* < <= == of tiles: Lua would turn the result into one boolean. */
+static int no_comparison(lua_State *L)
+{
+    return kb_error(L, "tiles are compared element by element with tl.lt, le, gt, ge, eq, ne");
+}
+
+static const luaL_Reg comparisons[] = {
+    {"__lt", no_comparison}, {"__le", no_comparison}, {"__eq", no_comparison}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {{"is_tile", tl_is_tile},
                                      {"has_values", tl_has_values},
@@ -442,6 +617,7 @@ void kb_tl_math_open(lua_State *L)
     set_entries(L, unaries, unary);
     set_entries(L, reductions, reduction);
     kb_push_tile_metatable(L);
+    luaL_setfuncs(L, comparisons, 0);
     set_entries(L, operators, binary);
     set_entries(L, unary_operators, unary);
     lua_pushvalue(L, -2);

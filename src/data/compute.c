@@ -41,10 +41,28 @@ static int broadcast_all(kb_compute *c, kb_err *err)
     return status;
 }
 
+kb_dtype kb_compute_promote(kb_dtype a, kb_dtype b)
+{
+    if (kb_dtype_is_float(a) == kb_dtype_is_float(b)) return kb_dtype_promote(a, b);
+    return kb_dtype_is_float(a) ? a : b;
+}
+
+/* Sums of narrow integers have room to grow. */
+static kb_dtype sum_type(kb_dtype dtype)
+{
+    if (dtype == KB_I8 || dtype == KB_I16 || dtype == KB_BOOL) return KB_I32;
+    return dtype == KB_U8 || dtype == KB_U16 ? KB_U32 : dtype;
+}
+
+static int refuse_masks(const char *name, kb_err *err)
+{
+    return kb_fail(err, KB_EINVAL, "%s of bool: expected numbers; masks combine with & | ~", name);
+}
+
 static int infer_binary(kb_compute *c, kb_err *err)
 {
-    kb_dtype a = c->in[0]->dtype, b = c->in[1]->dtype;
-    c->dtype = kb_dtype_promote(a, b);
+    c->dtype = kb_compute_promote(c->in[0]->dtype, c->in[1]->dtype);
+    if (c->op == KB_SUB && c->dtype == KB_BOOL) return refuse_masks("sub", err);
     bool bits = c->op >= KB_AND && c->op <= KB_SHR;
     if (bits && kb_dtype_is_float(c->dtype))
         return kb_fail(err, KB_EINVAL, "%s of %s: expected integers or masks",
@@ -54,13 +72,18 @@ static int infer_binary(kb_compute *c, kb_err *err)
     return broadcast_all(c, err);
 }
 
-static void infer_unary(kb_compute *c)
+static int infer_unary(kb_compute *c, kb_err *err)
 {
     shape_of(c, c->in[0]);
     c->dtype = c->in[0]->dtype;
+    if (c->op == KB_NEG && c->dtype == KB_BOOL) return refuse_masks("neg", err);
+    if (c->op == KB_NOT && kb_dtype_is_float(c->dtype))
+        return kb_fail(err, KB_EINVAL, "%s of %s: expected integers or masks",
+                       kb_unary_name(KB_NOT), kb_dtype_name(c->dtype));
     bool elementary = c->op >= KB_SQRT && c->op <= KB_SIGMOID;
     if (elementary && !kb_dtype_is_float(c->dtype)) c->dtype = KB_F32;
     if (c->op >= KB_ISNAN) c->dtype = KB_BOOL;
+    return KB_OK;
 }
 
 static int check_axis(int *axis, int rank, kb_err *err)
@@ -71,21 +94,19 @@ static int check_axis(int *axis, int rank, kb_err *err)
     return KB_OK;
 }
 
-static int infer_reduce(kb_compute *c, kb_err *err)
+static void infer_reduce(kb_compute *c)
 {
     const kb_value *v = c->in[0];
     c->dtype = v->dtype;
     if (c->op == KB_ARGMIN || c->op == KB_ARGMAX) c->dtype = KB_I32;
     if (c->op == KB_ANY || c->op == KB_ALL) c->dtype = KB_BOOL;
-    if (c->op == KB_SUM && v->dtype == KB_BOOL) c->dtype = KB_I32;
+    if (c->op == KB_SUM) c->dtype = sum_type(v->dtype);
     c->rank = 0;
-    if (c->axis == KB_ALL_AXES) return KB_OK;
     for (int d = 0; d < v->rank; d++) {
-        if (d == c->axis && !c->keep) continue;
-        c->shape[c->rank++] = d == c->axis ? 1 : v->shape[d];
+        bool reduced = d == c->axis || c->axis == KB_ALL_AXES;
+        if (reduced && !c->keep) continue;
+        c->shape[c->rank++] = reduced ? 1 : v->shape[d];
     }
-    (void)err;
-    return KB_OK;
 }
 
 static int infer_reshape(const kb_compute *c, kb_err *err)
@@ -153,21 +174,21 @@ int kb_compute_infer(kb_compute *c, kb_err *err)
     case KB_COMPUTE_BINARY:
         return infer_binary(c, err);
     case KB_COMPUTE_UNARY:
-        infer_unary(c);
-        return KB_OK;
+        return infer_unary(c, err);
     case KB_COMPUTE_REDUCE:
         if (c->axis != KB_ALL_AXES) status = check_axis(&c->axis, c->in[0]->rank, err);
-        return status ? status : infer_reduce(c, err);
+        if (!status) infer_reduce(c);
+        return status;
     case KB_COMPUTE_CUMSUM:
         shape_of(c, c->in[0]);
-        c->dtype = c->in[0]->dtype;
+        c->dtype = sum_type(c->in[0]->dtype);
         return check_axis(&c->axis, c->rank, err);
     case KB_COMPUTE_WHERE:
-        c->dtype = kb_dtype_promote(c->in[1]->dtype, c->in[2]->dtype);
+        c->dtype = kb_compute_promote(c->in[1]->dtype, c->in[2]->dtype);
         return broadcast_all(c, err);
     case KB_COMPUTE_FMA:
-        c->dtype =
-            kb_dtype_promote(kb_dtype_promote(c->in[0]->dtype, c->in[1]->dtype), c->in[2]->dtype);
+        c->dtype = kb_compute_promote(kb_compute_promote(c->in[0]->dtype, c->in[1]->dtype),
+                                      c->in[2]->dtype);
         return broadcast_all(c, err);
     case KB_COMPUTE_CAST:
         shape_of(c, c->in[0]);
@@ -182,7 +203,7 @@ int kb_compute_infer(kb_compute *c, kb_err *err)
     case KB_COMPUTE_CAT:
         return infer_cat(c, err);
     default:
-        return KB_OK; /* FULL, ARANGE: given */
+        return KB_OK; /* ARANGE: given */
     }
 }
 
@@ -218,52 +239,98 @@ uint32_t kb_compute_passes(const kb_compute *c)
 
 /* ---- numbers ---- */
 
-/* a * b + c with one rounding: exact product and sum in double for f16 and bf16 (their products
- * have at most 22 bits), C's fma for wider types. */
+/* x + y rounded to odd: whoever rounds the result to a type of at most 50 bits gets what rounding
+ * the exact sum once gives (Boldo and Melquiond 2008). */
+static double add_to_odd(double x, double y)
+{
+    double sum = x + y, part = sum - x;
+    double error = (x - (sum - part)) + (y - part); /* exact (Knuth's TwoSum) */
+    uint64_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    if (!isfinite(sum) || error == 0 || bits & 1) return sum;
+    return nextafter(sum, error > 0 ? INFINITY : -INFINITY);
+}
+
+/* a * b + c with one rounding. Products of types up to f32 are exact in double. */
+static int fma_floats(kb_dtype dtype, kb_array *const in[3], kb_array **out, kb_err *err)
+{
+    int status = kb_array_create(dtype, in[0]->rank, in[0]->shape, out, err);
+    if (status) return status;
+    const double *a = in[0]->data, *b = in[1]->data;
+    double *c = in[2]->data;
+    for (size_t i = 0; i < in[0]->count; i++)
+        c[i] = dtype == KB_F64 ? fma(a[i], b[i], c[i]) : add_to_odd(a[i] * b[i], c[i]);
+    for (size_t i = 0; i < in[0]->count; i++)
+        if (isnan(c[i])) c[i] = (double)NAN; /* the same one on every CPU */
+    kb_convert(dtype, (*out)->data, KB_F64, c, in[0]->count);
+    return KB_OK;
+}
+
+static int fma_integers(kb_array *const in[3], kb_array **out, kb_err *err)
+{
+    kb_array *product;
+    int status = kb_binary(KB_MUL, in[0], in[1], &product, err);
+    if (status) return status;
+    status = kb_binary(KB_ADD, product, in[2], out, err);
+    kb_array_release(product);
+    return status;
+}
+
+/* The array in the type, as a new reference. */
+static int convert(kb_array *array, kb_dtype dtype, kb_array **out, kb_err *err)
+{
+    if (array->dtype != dtype) return kb_array_cast(array, dtype, out, err);
+    *out = kb_array_retain(array);
+    return KB_OK;
+}
+
+/* Operand i of a product and sum: of the result's type and shape, floats widened to double. */
+static int fma_operand(const kb_compute *c, int i, kb_array **out, kb_err *err)
+{
+    kb_array *narrow = NULL, *full = NULL;
+    int status = convert(c->in[i]->array, c->dtype, &narrow, err);
+    if (!status) status = kb_array_broadcast_to(narrow, c->rank, c->shape, &full, err);
+    if (!status)
+        status = kb_array_cast(full, kb_dtype_is_float(c->dtype) ? KB_F64 : c->dtype, out, err);
+    kb_array_release(full);
+    kb_array_release(narrow);
+    return status;
+}
+
 static int run_fma(const kb_compute *c, kb_array **out, kb_err *err)
 {
-    kb_dtype wide = kb_dtype_is_float(c->dtype) ? KB_F64 : c->dtype;
-    kb_array *in[3] = {0}, *full = NULL;
+    kb_array *in[3] = {0};
     int status = KB_OK;
-    for (int i = 0; !status && i < 3; i++) {
-        status = kb_array_broadcast_to(c->in[i]->array, c->rank, c->shape, &full, err);
-        if (!status) status = kb_array_cast(full, wide, &in[i], err);
-        kb_array_release(full);
-        full = NULL;
-    }
-    if (!status && wide == KB_F64) {
-        status = kb_array_create(c->dtype, c->rank, c->shape, out, err);
-        const double *a = in[0] ? in[0]->data : NULL, *b = in[1] ? in[1]->data : NULL;
-        double *sum = in[2] ? in[2]->data : NULL;
-        for (size_t i = 0; !status && i < (*out)->count; i++)
-            sum[i] = c->dtype == KB_F32 ? (double)fmaf((float)a[i], (float)b[i], (float)sum[i])
-                                        : fma(a[i], b[i], sum[i]);
-        if (!status) kb_convert(c->dtype, (*out)->data, KB_F64, sum, (*out)->count);
-    } else if (!status) {
-        status = kb_binary(KB_MUL, in[0], in[1], &full, err);
-        if (!status) status = kb_binary(KB_ADD, full, in[2], out, err);
-        kb_array_release(full);
-    }
+    for (int i = 0; !status && i < 3; i++) status = fma_operand(c, i, &in[i], err);
+    if (!status)
+        status = kb_dtype_is_float(c->dtype) ? fma_floats(c->dtype, in, out, err)
+                                             : fma_integers(in, out, err);
     for (int i = 0; i < 3; i++) kb_array_release(in[i]);
+    return status;
+}
+
+static int run_binary(const kb_compute *c, kb_array **out, kb_err *err)
+{
+    kb_array *a = c->in[0]->array, *b = c->in[1]->array, *in[2] = {0};
+    kb_dtype dtype = kb_compute_promote(a->dtype, b->dtype);
+    if (kb_dtype_is_float(a->dtype) == kb_dtype_is_float(b->dtype))
+        return kb_binary((kb_binary_op)c->op, a, b, out, err);
+    int status = convert(a, dtype, &in[0], err);
+    if (!status) status = convert(b, dtype, &in[1], err);
+    if (!status) status = kb_binary((kb_binary_op)c->op, in[0], in[1], out, err);
+    for (int i = 0; i < 2; i++) kb_array_release(in[i]);
     return status;
 }
 
 static int run_arange(const kb_compute *c, kb_array **out, kb_err *err)
 {
     kb_array *numbers;
-    int status = kb_array_create(KB_F64, c->rank, c->shape, &numbers, err);
+    int status = kb_array_create(KB_I64, c->rank, c->shape, &numbers, err);
     if (status) return status;
     for (size_t i = 0; i < numbers->count; i++)
-        ((double *)numbers->data)[i] = c->number + (double)i;
+        ((int64_t *)numbers->data)[i] = c->start + (int64_t)i;
     status = kb_array_cast(numbers, c->dtype, out, err);
     kb_array_release(numbers);
-    return status;
-}
-
-static int run_full(const kb_compute *c, kb_array **out, kb_err *err)
-{
-    int status = kb_array_create(c->dtype, c->rank, c->shape, out, err);
-    if (!status) kb_array_fill(*out, KB_F64, &c->number);
     return status;
 }
 
@@ -272,7 +339,7 @@ static int run_kind(const kb_compute *c, kb_array **out, kb_err *err)
     kb_array *a = c->in[0] ? c->in[0]->array : NULL, *b = c->in[1] ? c->in[1]->array : NULL;
     switch (c->kind) {
     case KB_COMPUTE_BINARY:
-        return kb_binary((kb_binary_op)c->op, a, b, out, err);
+        return run_binary(c, out, err);
     case KB_COMPUTE_UNARY:
         return kb_unary((kb_unary_op)c->op, a, out, err);
     case KB_COMPUTE_REDUCE:
@@ -295,8 +362,6 @@ static int run_kind(const kb_compute *c, kb_array **out, kb_err *err)
         kb_array *both[2] = {a, b};
         return kb_array_concatenate(2, both, c->axis, out, err);
     }
-    case KB_COMPUTE_FULL:
-        return run_full(c, out, err);
     default:
         return run_arange(c, out, err);
     }

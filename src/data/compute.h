@@ -3,9 +3,10 @@
  *
  * kb_compute_infer settles type and shape of the result when the operation is issued, with an error
  * for operands that do not go together; kb_compute_run fills the result in when the op log gets
- * there. The arithmetic is data/ops.h's: one rounding per operation. Types follow Triton: tiles of
- * two types are promoted; integers divided give f32; sums keep the type; argmin and argmax give
- * i32. */
+ * there. The arithmetic is data/ops.h's: one rounding per operation. Types follow Triton: an
+ * integer with a float takes the float's type (kb_compute_promote), two of one kind the wider;
+ * integers divided give f32; sums keep the type, but integers below 32 bits and masks add up in i32
+ * or u32; argmin and argmax give i32. */
 #ifndef KB_DATA_COMPUTE_H
 #define KB_DATA_COMPUTE_H
 
@@ -20,12 +21,11 @@ typedef enum kb_compute_kind {
     KB_COMPUTE_WHERE,  /* in: condition, a, b */
     KB_COMPUTE_FMA,    /* in: a, b, c: a * b + c, rounded once */
     KB_COMPUTE_CAST,
-    KB_COMPUTE_BROADCAST,
+    KB_COMPUTE_BROADCAST, /* of a constant, too */
     KB_COMPUTE_RESHAPE,
     KB_COMPUTE_PERMUTE, /* axes */
     KB_COMPUTE_CAT,     /* in: a, b; axis */
-    KB_COMPUTE_FULL,    /* number */
-    KB_COMPUTE_ARANGE   /* from `number` in steps of 1 */
+    KB_COMPUTE_ARANGE   /* from `start` in steps of 1 */
 } kb_compute_kind;
 
 typedef struct kb_compute {
@@ -33,14 +33,17 @@ typedef struct kb_compute {
     int op, axis;
     bool keep;
     int axes[KB_MAX_RANK];
-    double number;
+    int64_t start;
     kb_value *in[3];
     int in_count;
-    /* The result: given for CAST (type), BROADCAST, RESHAPE (shape), FULL, ARANGE (both). */
+    /* The result: given for CAST (type), BROADCAST, RESHAPE (shape), ARANGE (both). */
     kb_dtype dtype;
     int rank;
     size_t shape[KB_MAX_RANK];
 } kb_compute;
+
+/* The type of the result of arithmetic on both. */
+kb_dtype kb_compute_promote(kb_dtype a, kb_dtype b);
 
 int kb_compute_infer(kb_compute *c, kb_err *err);
 int kb_compute_run(const kb_compute *c, kb_value *out, kb_err *err);

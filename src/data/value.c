@@ -13,13 +13,13 @@ kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape)
     return value;
 }
 
-kb_value *kb_value_scalar(kb_dtype dtype, double number)
+kb_value *kb_value_scalar(kb_dtype dtype, kb_dtype from, const void *number)
 {
     kb_value *value = kb_xcalloc(1, sizeof *value);
     value->refs = 1;
     value->dtype = dtype;
     if (kb_array_create(dtype, 0, NULL, &value->array, NULL) == 0)
-        kb_array_fill(value->array, KB_F64, &number);
+        kb_array_fill(value->array, from, number);
     return value;
 }
 

@@ -19,7 +19,7 @@ void kb_value_release(kb_value *value);     /* likewise */
 size_t kb_value_count(const kb_value *value);
 size_t kb_value_bytes(const kb_value *value);
 
-/* A constant of rank 0, converted to the type. */
-kb_value *kb_value_scalar(kb_dtype dtype, double number);
+/* A constant of rank 0, converted to the type from *number of type `from`. */
+kb_value *kb_value_scalar(kb_dtype dtype, kb_dtype from, const void *number);
 
 #endif

@@ -1,0 +1,110 @@
+-- What the kernels of this folder should compute, written with np in f64: for tests and benches.
+local np = require "kernbench.np"
+
+local M = {}
+
+local function wide(...)
+  local out = {}
+  for i, array in ipairs { ... } do out[i] = array:astype "f64" end
+  return table.unpack(out)
+end
+
+function M.bias_gelu(x, bias)
+  x, bias = wide(x, bias)
+  local y = x + bias
+  return y * 0.5 * (1 + np.erf(y / math.sqrt(2)))
+end
+
+--- Along the last axis.
+function M.softmax(x)
+  x = wide(x)
+  local e = np.exp(x - np.max(x, -1, true))
+  return e / np.sum(e, -1, true)
+end
+
+function M.layernorm(x, gamma, beta, eps)
+  x, gamma, beta = wide(x, gamma, beta)
+  local d = x - np.mean(x, 1, true)
+  return d / np.sqrt(np.mean(d * d, 1, true) + eps) * gamma + beta
+end
+
+function M.rmsnorm(x, gamma, eps)
+  x, gamma = wide(x, gamma)
+  return x / np.sqrt(np.mean(x * x, 1, true) + eps) * gamma
+end
+
+--- Tables of cos and sin for `positions` positions and vectors of D elements: angle p / base^(2 i / D).
+function M.rope_tables(positions, D, base)
+  local half = D // 2
+  local frequency = np.exp(np.arange(0, half, 1, "f64") * (-2 / D * math.log(base or 10000)))
+  local angle = np.arange(0, positions, 1, "f64"):reshape { positions, 1 } * frequency
+  return np.cos(angle), np.sin(angle)
+end
+
+--- x: (S, H, D); cos, sin: (S, D / 2)
+function M.rope(x, cos, sin)
+  x, cos, sin = wide(x, cos, sin)
+  local s, d = x.shape[1], x.shape[3]
+  cos, sin = cos:reshape { s, 1, d // 2 }, sin:reshape { s, 1, d // 2 }
+  local x1, x2 = x[{ {}, {}, { 0, d // 2 } }], x[{ {}, {}, { d // 2, d } }]
+  return np.concatenate({ x1 * cos - x2 * sin, x2 * cos + x1 * sin }, 2)
+end
+
+function M.gemm(a, b)
+  return np.matmul(wide(a, b))
+end
+
+--- q, k, v: (H, S, D)
+function M.attention(q, k, v, causal)
+  q, k, v = wide(q, k, v)
+  local s, d = q.shape[2], q.shape[3]
+  local scores = np.matmul(q, k:transpose { 0, 2, 1 }) / math.sqrt(d)
+  if causal then
+    local position = np.arange(0, s, 1, "i64")
+    scores = np.where(np.le(position, position:reshape { s, 1 }), scores, -math.huge)
+  end
+  return np.matmul(M.softmax(scores), v)
+end
+
+function M.embedding(ids, rows)
+  local out = np.zeros({ ids.size, rows.shape[2] }, rows.dtype)
+  for i = 0, ids.size - 1 do out[i] = rows[ids[i]] end
+  return out
+end
+
+--- The k greatest of every row, greatest first, the first of equal ones first: indices, and the softmax
+--- of the values.
+function M.topk(logits, k)
+  local x = wide(logits)
+  local tokens = x.shape[1]
+  local experts, values = np.zeros({ tokens, k }, "i32"), np.zeros({ tokens, k }, "f64")
+  for t = 0, tokens - 1 do
+    for j = 0, k - 1 do
+      local at = np.argmax(x[t])
+      experts[{ t, j }], values[{ t, j }] = at, x[{ t, at }]
+      x[{ t, at }] = -math.huge
+    end
+  end
+  return experts, M.softmax(values)
+end
+
+--- Rows of x in bins of `capacity` rows for each of E experts, for each of `parts` equal parts of the
+--- tokens; unused rows are 0.
+function M.bins(x, experts, E, capacity, parts)
+  local tokens, k, d = experts.shape[1], experts.shape[2], x.shape[2]
+  local bins, used = np.zeros({ parts * E * capacity, d }, x.dtype), {}
+  for t = 0, tokens - 1 do
+    local part = t // (tokens // parts)
+    for j = 0, k - 1 do
+      local bin = part * E + experts[{ t, j }]
+      local place = used[bin] or 0
+      if place < capacity then
+        bins[bin * capacity + place] = x[t]
+        used[bin] = place + 1
+      end
+    end
+  end
+  return bins
+end
+
+return M
