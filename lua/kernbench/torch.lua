@@ -6,6 +6,7 @@
 local dp = require "kernbench.dp"
 local np = require "kernbench.np"
 local runtime = require "kernbench.runtime"
+local check_host = require("kernbench.core").check_host
 
 local M = {}
 
@@ -92,8 +93,14 @@ local function make(call, shape, dtype, policy, name)
   if not ok then
     error(("%s: tensor%s %s: %s"):format(call, name and (" '" .. name .. "'") or "", shape_text(shape), pieces), 3)
   end
-  local raw = engine:tensor { call = call, name = name, sip = runtime.device, dtype = dtype, shape = shape,
+  local description = { call = call, name = name, sip = runtime.device, dtype = dtype, shape = shape,
     pieces = pieces, shards = flat }
+  local raw = engine:tensor(description)
+  if not raw then
+    runtime.barrier() -- launches hold on to their tensors until somebody has waited for them
+    description.last_try = true
+    raw = engine:tensor(description)
+  end
   return setmetatable({ raw = raw, shape = table.move(shape, 1, #shape, 1, {}), dtype = dtype,
     name = raw:get_name(), sip = runtime.device, dp = policy,
     shards = describe_shards(runtime.device, shape, dtype, pieces, flat) }, Tensor)
@@ -102,12 +109,14 @@ end
 -- A new tensor filled from the host; without an array it holds zeros.
 local function filled(call, array, ...)
   local shape, dtype, policy, name = parse(call, ...)
-  local tensor = make(call, shape, dtype, policy, name)
+  local tensor, contents, ok = make(call, shape, dtype, policy, name), nil, true
   if array and runtime.engine:has_data() then
-    tensor.raw:write(array(shape, dtype))
-  else
-    tensor.raw:write(nil)
+    ok, contents = pcall(array, shape, dtype)
   end
+  if not ok then
+    error(("%s: %s"):format(call, contents:gsub("^[^:]*:%d+: ", "")), 2)
+  end
+  tensor.raw:write(contents)
   return tensor
 end
 
@@ -290,6 +299,7 @@ end
 ---@return Launch
 function M.launch(name, kernel, ...)
   local engine = runtime.need_engine("torch.launch")
+  check_host("torch.launch")
   if type(name) ~= "string" or type(kernel) ~= "function" then
     error("torch.launch: expected a name, a function, and its arguments", 2)
   end
@@ -321,6 +331,7 @@ end
 
 local function set_device(call, index)
   runtime.need_engine(call)
+  check_host(call)
   if math.type(index) ~= "integer" or index < 0 or index >= runtime.machine.sips then
     error(("%s: device %s does not exist; there are %d, from 0"):format(call, tostring(index), runtime.machine.sips), 3)
   end
@@ -367,6 +378,7 @@ end
 --- Wait for all launches of this program.
 function M.accelerator.synchronize()
   runtime.need_engine("torch.accelerator.synchronize")
+  check_host("torch.accelerator.synchronize")
   runtime.barrier()
 end
 

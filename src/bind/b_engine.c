@@ -72,16 +72,23 @@ static void free_coroutines(lua_State *L, kb_lua_engine *engine)
     lua_rawsetp(L, LUA_REGISTRYINDEX, engine);
 }
 
-static int engine_close(lua_State *L)
+/* Also while it runs: os.exit closes the Lua state from inside, and never comes back. */
+static int engine_gc(lua_State *L)
 {
     kb_lua_engine *engine = luaL_checkudata(L, 1, ENGINE);
-    if (engine->running) return luaL_error(L, "the engine cannot be closed while it runs");
     if (engine->e) {
         free_coroutines(L, engine);
         kb_engine_destroy(engine->e);
         engine->e = NULL;
     }
     return 0;
+}
+
+static int engine_close(lua_State *L)
+{
+    const kb_lua_engine *engine = luaL_checkudata(L, 1, ENGINE);
+    if (engine->running) return kb_error(L, "the engine cannot be closed while it runs");
+    return engine_gc(L);
 }
 
 /* ---- running ---- */
@@ -281,6 +288,13 @@ static int home(lua_State *L)
     return 1;
 }
 
+/* core.check_host(call): raises unless a host program runs. */
+static int check_host(lua_State *L)
+{
+    kb_check_host(L, luaL_checkstring(L, 1));
+    return 0;
+}
+
 /* core.clock(): wall time in seconds, monotonic. */
 static int wall_clock(lua_State *L)
 {
@@ -305,6 +319,7 @@ static const luaL_Reg functions[] = {{"is_terminal", is_terminal},
                                      {"open", engine_open},
                                      {"home", home},
                                      {"clock", wall_clock},
+                                     {"check_host", check_host},
                                      {"probe", kb_lua_probe},
                                      {"probe_cases", kb_lua_probe_cases},
                                      {NULL, NULL}};
@@ -318,7 +333,7 @@ int luaopen_kernbench_core(lua_State *L)
     luaL_setfuncs(L, kb_launch_engine_methods, 0);
     luaL_setfuncs(L, kb_stats_engine_methods, 0);
     lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, engine_close);
+    lua_pushcfunction(L, engine_gc);
     lua_setfield(L, -2, "__gc");
     lua_pushcfunction(L, engine_close);
     lua_setfield(L, -2, "__close");

@@ -78,10 +78,21 @@ static bool rows_of(const kb_ptr *ptr, rows *r)
         if (ptr->shape[d] == 1) continue;
         if (first) r->stride = ptr->stride[d];
         if (ptr->stride[d] != r->stride * r->count) return false;
-        r->count *= ptr->shape[d];
+        if (__builtin_mul_overflow(r->count, ptr->shape[d], &r->count)) {
+            r->count = SIZE_MAX; /* whatever the rest: it is too much */
+            return true;
+        }
         first = false;
     }
     return true;
+}
+
+/* Elements from the first to one past the last; false if they cannot be counted. */
+static bool span_of(const rows *r, uint64_t *span)
+{
+    uint64_t before;
+    return r->count <= UINT32_MAX && !__builtin_mul_overflow(r->count - 1, r->stride, &before) &&
+           !__builtin_add_overflow(before, r->length, span);
 }
 
 kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
@@ -94,15 +105,17 @@ kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
                    call, kb_shape_text(ptr->rank, ptr->shape, shape));
     const kb_tensor_piece *piece = piece_of(ptr);
     size_t count = piece->bytes / element;
-    uint64_t last =
-        (r.count - 1) * r.stride + r.length; /* elements from the first to one past the last */
-    if (ptr->at < 0 || (uint64_t)ptr->at > count || last > count - (uint64_t)ptr->at ||
-        r.count > UINT32_MAX)
+    uint64_t span = 0;
+    int64_t end = 0;
+    if (!span_of(&r, &span) || __builtin_add_overflow(span, ptr->at, &end))
+        luaL_error(L, "%s: a block of shape %s at element %I is larger than any tensor", call,
+                   kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at);
+    if (ptr->at < 0 || (uint64_t)ptr->at > count || span > count - (uint64_t)ptr->at)
         luaL_error(L,
                    "%s: a block of shape %s at element %I reaches to element %I, outside of tensor "
                    "'%s', which has %I elements here",
                    call, kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at,
-                   (lua_Integer)(ptr->at + (int64_t)last), ptr->tensor->name, (lua_Integer)count);
+                   (lua_Integer)end, ptr->tensor->name, (lua_Integer)count);
     return (kb_va_region){.va = kb_vaddr_plus(piece->va, (uint64_t)ptr->at * element),
                           .rows = (uint32_t)r.count,
                           .row_bytes = r.length * element,
@@ -155,7 +168,9 @@ static int move_by(lua_State *L, int sign)
     if (!is_integer)
         return luaL_error(L, "pointer arithmetic: expected an integer number of elements, got %s",
                           luaL_typename(L, 3 - at));
-    moved.at += sign * by;
+    if (sign > 0 ? __builtin_add_overflow(moved.at, by, &moved.at)
+                 : __builtin_sub_overflow(moved.at, by, &moved.at))
+        return luaL_error(L, "pointer arithmetic: the number of the element overflows");
     kb_push_ptr(L, &moved, at);
     return 1;
 }

@@ -125,7 +125,9 @@ static int created(lua_State *L, int status, lua_KContext context)
     return 1;
 }
 
-/* engine:tensor{call, name, sip, dtype, shape, pieces, shards}: allocates and maps; waits. */
+/* engine:tensor{call, name, sip, dtype, shape, pieces, shards, last_try}: allocates and maps;
+ * waits. Returns nothing when there is no room and last_try is not set: launches that nobody has
+ * waited for hold on to their tensors. */
 static int tensor_create(lua_State *L)
 {
     kb_lua_engine *engine = kb_check_engine(L, 1);
@@ -134,11 +136,11 @@ static int tensor_create(lua_State *L)
     lua_getfield(L, 2, "call");
     const char *call = luaL_optstring(L, -1, "torch.empty");
     kb_check_host(L, call);
-    kb_co_check_wait(L, call);
+    kb_co_check_wait(L, call); /* the name stays where it is, in the table */
     lua_settop(L, 2);
     size_t shape[KB_MAX_RANK];
     lua_getfield(L, 2, "shape");
-    kb_tensor_desc desc = {.rank = kb_check_extents(L, 3, "shape", shape), .shape = shape};
+    kb_tensor_desc desc = {.rank = kb_check_extents(L, 3, call, shape), .shape = shape};
     lua_getfield(L, 2, "name");
     desc.name = lua_tostring(L, -1);
     lua_getfield(L, 2, "sip");
@@ -160,6 +162,8 @@ static int tensor_create(lua_State *L)
         lua_gc(L, LUA_GCCOLLECT);
         status = kb_tensor_create(engine->e, &desc, &box->t, &err);
     }
+    lua_getfield(L, 2, "last_try");
+    if ((status == KB_ENOSPC || status == KB_ELIMIT) && !lua_toboolean(L, -1)) return 0;
     if (status) return kb_raise(L, &err);
     kb_host_work **work = push_work(L);
     *work = kb_tensor_map(box->t, true);

@@ -82,18 +82,17 @@ int kb_raise(lua_State *L, const kb_err *err)
 int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK])
 {
     if (lua_type(L, index) != LUA_TTABLE)
-        luaL_error(L, "%s: expected a shape such as {32, 64}, got %s", what,
-                   luaL_typename(L, index));
+        kb_error(L, "%s: expected a shape such as {32, 64}, got %s", what, luaL_typename(L, index));
     lua_Unsigned rank = lua_rawlen(L, index);
     if (rank < 1 || rank > KB_MAX_RANK)
-        luaL_error(L, "%s: expected 1 to %d extents, got %d", what, KB_MAX_RANK, (int)rank);
+        kb_error(L, "%s: expected 1 to %d extents, got %d", what, KB_MAX_RANK, (int)rank);
     for (lua_Unsigned d = 0; d < rank; d++) {
         int is_integer;
         lua_rawgeti(L, index, (lua_Integer)d + 1);
         lua_Integer extent = lua_tointegerx(L, -1, &is_integer);
         if (!is_integer || extent < 1)
-            luaL_error(L, "%s: extent %d is %s; expected an integer of at least 1", what, (int)d,
-                       luaL_tolstring(L, -1, NULL));
+            kb_error(L, "%s: extent %d is %s; expected an integer of at least 1", what, (int)d,
+                     luaL_tolstring(L, -1, NULL));
         lua_pop(L, 1);
         shape[d] = (size_t)extent;
     }

@@ -103,6 +103,12 @@ static int to_text(lua_State *L)
 /* Replace the error on top of L by its text, whatever it is. */
 static void make_text(lua_State *L)
 {
+    if (luaL_getmetafield(L, -1, "__tostring") != LUA_TNIL) {
+        lua_pop(L, 1);
+    } else if (!lua_isstring(L, -1)) {
+        lua_pushfstring(L, "(the error is an object of type %s)", luaL_typename(L, -1));
+        lua_replace(L, -2);
+    }
     lua_pushcfunction(L, to_text);
     lua_insert(L, -2);
     if (lua_pcall(L, 1, 1, 0) == LUA_OK) return;

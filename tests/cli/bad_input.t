@@ -383,7 +383,7 @@ $ cat >b.lua <<'END'
 > end
 > END
 > kernbench b.lua -q --no-data
-kernbench: b\.lua:4: tensor 'tensor1': sip0\.cube0\.hbm_ctrl\.slice0: cannot allocate 34359738368 bytes \(aligned to 4096\): 6442450944 of 6442450944 bytes are free, the largest hole is 6442450944 bytes; blocks in use: 0 \[the bench, t=[0-9.]+ ns\] (re)
+kernbench: b\.lua:4: tensor 'tensor[0-9]+': sip0\.cube0\.hbm_ctrl\.slice0: cannot allocate 34359738368 bytes \(aligned to 4096\): 6442450944 of 6442450944 bytes are free, the largest hole is 6442450944 bytes; blocks in use: 0 \[the bench, t=[0-9.]+ ns\] (re)
 stack traceback:
 	b.lua:4: in field 'run'
 [1]

@@ -64,6 +64,7 @@ $ lua5.4 extract.lua $ROOT/README.md $ROOT/docs/*.md && ls *.t
 README.t
 cli.t
 getting-started.t
+kernel-guide.t
 latency-model.t
 lua-api.t
 topology.t
@@ -73,6 +74,7 @@ $ bin=$(dirname "$(command -v kernbench)")
 > for file in *.t; do
 >   lua5.4 $ROOT/tests/cli/run.lua --bin "$bin" $file || echo "in $file"
 > done
+[1-9][0-9]* passed, 0 failed (re)
 [1-9][0-9]* passed, 0 failed (re)
 [1-9][0-9]* passed, 0 failed (re)
 [1-9][0-9]* passed, 0 failed (re)

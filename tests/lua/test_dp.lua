@@ -1,0 +1,137 @@
+-- Placement: which part of a tensor each PE holds, from policies alone.
+local lu = require "luaunit"
+local dp = require "kernbench.dp"
+local helper = require "tests.lua.helper"
+
+local MACHINE = { sips = 2, cubes = 4, pes = 8 }
+local POLICIES = { "replicate", "column_wise", "row_wise" }
+
+-- {["cube.pe"] = {start, extent}} of every shard.
+local function placed(shape, options, machine)
+  local pieces, flat = dp.shards(shape, dp.policy(options), machine or MACHINE)
+  local at = {}
+  for i = 1, #flat, 3 do
+    local key = ("%d.%d"):format(flat[i], flat[i + 1])
+    lu.assertNil(at[key], "two shards on " .. key)
+    at[key] = pieces[flat[i + 2] + 1]
+  end
+  return at, pieces
+end
+
+local function message_of(fn, ...)
+  local ok, message = pcall(fn, ...)
+  lu.assertFalse(ok)
+  return message
+end
+
+local TestShards = {}
+
+function TestShards:test_the_pieces_of_every_policy_cover_every_element_once()
+  for _, cube in ipairs(POLICIES) do
+    for _, pe in ipairs(POLICIES) do
+      local _, pieces = placed({ 32, 96 }, { cube = cube, pe = pe })
+      local seen = {}
+      for _, piece in ipairs(pieces) do
+        for i = piece.start[1], piece.start[1] + piece.extent[1] - 1 do
+          for j = piece.start[2], piece.start[2] + piece.extent[2] - 1 do
+            lu.assertNil(seen[i * 96 + j])
+            seen[i * 96 + j] = true
+          end
+        end
+      end
+      lu.assertEquals(#seen + (seen[0] and 1 or 0), 32 * 96)
+    end
+  end
+end
+
+function TestShards:test_replicas_are_one_piece_on_every_pe()
+  local at, pieces = placed({ 5, 7 }, {})
+  lu.assertEquals(pieces, { { start = { 0, 0 }, extent = { 5, 7 } } })
+  for cube = 0, 3 do
+    for pe = 0, 7 do lu.assertIs(at[cube .. "." .. pe], pieces[1]) end
+  end
+end
+
+function TestShards:test_cubes_cut_first_and_pes_cut_what_their_cube_holds()
+  -- 4 cubes share 64 rows: 16 each; 8 PEs share these 16 rows: 2 each
+  local at = placed({ 64, 3 }, { cube = "row_wise", pe = "row_wise" })
+  lu.assertEquals(at["2.5"], { start = { 2 * 16 + 5 * 2, 0 }, extent = { 2, 3 } })
+  -- columns of the cube, rows of the PE: 12 / 4 and 16 / 8
+  at = placed({ 16, 12 }, { cube = "column_wise", pe = "row_wise" })
+  lu.assertEquals(at["3.1"], { start = { 1 * 2, 3 * 3 }, extent = { 2, 3 } })
+end
+
+function TestShards:test_pes_of_one_cube_share_replicated_pieces_with_other_cubes()
+  local at, pieces = placed({ 8, 8 }, { cube = "replicate", pe = "row_wise" })
+  lu.assertEquals(#pieces, 8)
+  lu.assertIs(at["0.3"], at["3.3"])
+end
+
+function TestShards:test_a_vector_has_one_dimension_to_cut()
+  lu.assertEquals(placed({ 32 }, { pe = "column_wise" })["0.2"], { start = { 8 }, extent = { 4 } })
+  lu.assertEquals(placed({ 32 }, { pe = "row_wise" })["0.2"], { start = { 8 }, extent = { 4 } })
+end
+
+function TestShards:test_of_three_dimensions_rows_are_the_first_and_columns_the_last()
+  local at = placed({ 4, 5, 8 }, { cube = "row_wise", pe = "column_wise" })
+  lu.assertEquals(at["1.6"], { start = { 1, 0, 6 }, extent = { 1, 5, 1 } })
+end
+
+function TestShards:test_fewer_cubes_and_pes_are_the_first_ones()
+  local at = placed({ 6, 6 }, { cube = "row_wise", num_cubes = 3, pe = "column_wise", num_pes = 2 })
+  local count = 0
+  for _ in pairs(at) do count = count + 1 end
+  lu.assertEquals(count, 6)
+  lu.assertEquals(at["2.1"], { start = { 4, 3 }, extent = { 2, 3 } })
+end
+
+function TestShards:test_without_a_policy_a_tensor_lives_on_the_first_pe()
+  local pieces, flat = dp.shards({ 7, 11 }, dp.single, MACHINE)
+  lu.assertEquals(flat, { 0, 0, 0 })
+  lu.assertEquals(pieces[1].extent, { 7, 11 })
+end
+
+local TestErrors = {}
+
+function TestErrors:test_sizes_that_do_not_divide_name_the_dimension_and_the_count()
+  local policy = dp.policy { cube = "row_wise", pe = "column_wise" }
+  lu.assertEquals(message_of(dp.shards, { 6, 8 }, policy, MACHINE),
+    "dimension 0 has 6 elements, which 4 cubes cannot share evenly (row_wise)")
+  lu.assertEquals(message_of(dp.shards, { 4, 12 }, policy, MACHINE),
+    "dimension 1 has 12 elements, which 8 PEs cannot share evenly (column_wise)")
+end
+
+function TestErrors:test_what_pes_share_is_what_their_cube_has()
+  -- 32 rows over 4 cubes are 8 rows, over 8 PEs 1 each; 16 rows would be 4 for 8 PEs
+  placed({ 32 }, { cube = "row_wise", pe = "row_wise" })
+  lu.assertEquals(message_of(dp.shards, { 16 }, dp.policy { cube = "row_wise", pe = "row_wise" }, MACHINE),
+    "dimension 0 has 4 elements, which 8 PEs cannot share evenly (row_wise)")
+end
+
+function TestErrors:test_more_than_the_machine_has()
+  lu.assertEquals(message_of(dp.shards, { 8 }, dp.policy { num_cubes = 5 }, MACHINE),
+    "DPPolicy: num_cubes is 5, a SIP has 4")
+  lu.assertEquals(message_of(dp.shards, { 8 }, dp.policy { num_pes = 9 }, MACHINE),
+    "DPPolicy: num_pes is 9, a cube has 8")
+end
+
+function TestErrors:test_fields_that_make_no_sense()
+  lu.assertStrContains(message_of(dp.policy, { sip = "replicate" }), "torch.ahbm.set_device(rank)")
+  lu.assertStrContains(message_of(dp.policy, { num_sips = 2 }), "torch.ahbm.set_device(rank)")
+  lu.assertStrContains(message_of(dp.policy, { cubes = 2 }), "unknown field 'cubes'; it has cube, pe,")
+  lu.assertStrContains(message_of(dp.policy, { pe = "diagonal" }), "pe is \"diagonal\"; expected replicate")
+  for _, bad in ipairs { 0, -1, 1.5, "2" } do
+    lu.assertStrContains(message_of(dp.policy, { num_pes = bad }),
+      ("num_pes is %s; expected an integer of at least 1"):format(bad))
+  end
+end
+
+function TestErrors:test_policies_are_known_and_shown()
+  local policy = dp.policy { pe = "row_wise", num_cubes = 2 }
+  lu.assertTrue(dp.is_policy(policy))
+  lu.assertFalse(dp.is_policy { cube = "replicate", pe = "replicate" })
+  lu.assertEquals(tostring(policy),
+    'DPPolicy{cube = "replicate", pe = "row_wise", num_cubes = 2, num_pes = all}')
+end
+
+helper.main { TestShards = TestShards, TestErrors = TestErrors }
