@@ -23,13 +23,12 @@ static int engine_open(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    kb_lua_engine *engine = lua_newuserdatauv(L, sizeof *engine, 0);
+    kb_lua_engine *engine = lua_newuserdatauv(L, sizeof *engine, 1);
     *engine = (kb_lua_engine){0};
     luaL_setmetatable(L, ENGINE);
+    kb_register_engine(L, lua_gettop(L));
     lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
     engine->L = lua_tothread(L, -1);
-    lua_newtable(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, engine);
 
     kb_engine_options options = {.topology = option(L, "topology"), .data = true};
     if (!options.topology) return luaL_error(L, "core.open: no topology given");
@@ -58,18 +57,14 @@ static int engine_open(lua_State *L)
 }
 
 /* Coroutines that still wait when the engine is closed. */
-static void free_coroutines(lua_State *L, kb_lua_engine *engine)
+static void free_coroutines(kb_lua_engine *engine)
 {
-    kb_push_anchor(L, engine);
     for (kb_proc *proc = engine->e->procs; proc; proc = proc->next)
         if (proc->user && !proc->stopped) {
             kb_co *co = proc->user;
             *(kb_co **)lua_getextraspace(co->L) = NULL;
             free(co);
         }
-    lua_pop(L, 1);
-    lua_pushnil(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, engine);
 }
 
 /* Also while it runs: os.exit closes the Lua state from inside, and never comes back. */
@@ -77,9 +72,11 @@ static int engine_gc(lua_State *L)
 {
     kb_lua_engine *engine = luaL_checkudata(L, 1, ENGINE);
     if (engine->e) {
-        free_coroutines(L, engine);
+        free_coroutines(engine);
         kb_engine_destroy(engine->e);
         engine->e = NULL;
+        lua_newtable(L); /* lets go of coroutines and launches */
+        lua_setiuservalue(L, 1, 1);
     }
     return 0;
 }

@@ -6,6 +6,8 @@
 
 #define LAUNCH "kernbench.launch"
 
+enum { MOST_ARGUMENTS = 10000 }; /* far below what a Lua stack holds */
+
 /* User value 1: {engine, function, arguments table}. */
 typedef struct lua_launch {
     kb_launch *launch;
@@ -131,7 +133,11 @@ static int launch_submit(lua_State *L)
     lua_rawseti(L, -2, 3);
     lua_setiuservalue(L, 3, 1);
     lua_getfield(L, 2, "nargs");
-    box->nargs = (int)luaL_checkinteger(L, -1);
+    lua_Integer nargs = luaL_checkinteger(L, -1);
+    if (nargs > MOST_ARGUMENTS)
+        kb_error(L, "torch.launch: %d arguments; a kernel takes at most %d", (int)nargs,
+                 MOST_ARGUMENTS);
+    box->nargs = (int)nargs;
     lua_getfield(L, 2, "sip");
     int sip = (int)luaL_checkinteger(L, -1);
     lua_getfield(L, 2, "name");
@@ -158,8 +164,12 @@ static int waited(lua_State *L, int status, lua_KContext context)
     (void)context;
     const lua_launch *box = check_launch(L, 1);
     /* Arguments are no longer needed: let tensors be collected. */
-    lua_pushnil(L);
-    lua_setiuservalue(L, 1, 1);
+    lua_getiuservalue(L, 1, 1);
+    for (int i = 2; i <= 3; i++) {
+        lua_pushnil(L);
+        lua_rawseti(L, -2, i);
+    }
+    lua_pop(L, 1);
     if (!box->launch->failed) return 0;
     box->launch->reported = true;
     char *text = kb_launch_error_text(box->launch);

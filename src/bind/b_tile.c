@@ -93,17 +93,22 @@ static int handle_gc(lua_State *L)
 
 kb_handle *kb_push_handle(lua_State *L)
 {
-    kb_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
+    kb_handle *h = lua_newuserdatauv(L, sizeof *h, 1);
     *h = (kb_handle){.engine = kb_co_current(L)->engine};
     luaL_setmetatable(L, HANDLE);
+    kb_push_engine(L, h->engine); /* lives as long as the handle */
+    lua_setiuservalue(L, -2, 1);
     return h;
 }
 
 static int handle_tostring(lua_State *L)
 {
-    kb_handle *h = luaL_checkudata(L, 1, HANDLE);
-    lua_pushfstring(L, "<%s, %s>", h->op->what,
-                    kb_completion_done(&h->op->done) ? "complete" : "under way");
+    const kb_handle *h = luaL_checkudata(L, 1, HANDLE);
+    if (!h->op || !h->engine->e)
+        lua_pushliteral(L, "<an operation that is no longer known>");
+    else
+        lua_pushfstring(L, "<%s, %s>", h->op->what,
+                        kb_completion_done(&h->op->done) ? "complete" : "under way");
     return 1;
 }
 

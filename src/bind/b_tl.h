@@ -12,4 +12,7 @@ void kb_unpack_options(lua_State *L, const char *call, const char *const *names)
 /* b_tl_math.c: add its functions to the table on top, and operators and methods to tiles. */
 void kb_tl_math_open(lua_State *L);
 
+/* b_tl_look.c: add its functions to the table on top. kb_tl_math_open does. */
+void kb_tl_look_open(lua_State *L);
+
 #endif

@@ -15,9 +15,36 @@ kb_lua_engine *kb_check_engine(lua_State *L, int index)
     return engine;
 }
 
-void kb_push_anchor(lua_State *L, kb_lua_engine *engine)
+/* In the registry: weak, so that a dropped engine is collected. */
+#define ENGINES "kernbench.engines"
+
+void kb_register_engine(lua_State *L, int index)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, engine);
+    if (!luaL_getsubtable(L, LUA_REGISTRYINDEX, ENGINES)) {
+        lua_createtable(L, 0, 1);
+        lua_pushliteral(L, "v");
+        lua_setfield(L, -2, "__mode");
+        lua_setmetatable(L, -2);
+    }
+    lua_pushvalue(L, index);
+    lua_rawsetp(L, -2, lua_touserdata(L, index));
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_setiuservalue(L, index, 1);
+}
+
+void kb_push_engine(lua_State *L, const kb_lua_engine *engine)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, ENGINES);
+    lua_rawgetp(L, -1, engine);
+    lua_remove(L, -2);
+}
+
+void kb_push_anchor(lua_State *L, const kb_lua_engine *engine)
+{
+    kb_push_engine(L, engine);
+    lua_getiuservalue(L, -1, 1);
+    lua_remove(L, -2);
 }
 
 /* ---- errors ---- */

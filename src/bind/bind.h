@@ -20,8 +20,12 @@ typedef struct kb_lua_engine {
 
 kb_lua_engine *kb_check_engine(lua_State *L, int index);
 
-/* Push the table that anchors what the engine refers to. */
-void kb_push_anchor(lua_State *L, kb_lua_engine *engine);
+/* Give a new engine its user value, and make it known to the two below; `index` is absolute. */
+void kb_register_engine(lua_State *L, int index);
+
+/* Push its userdata, or the table that anchors what it refers to. Not from its finalizer. */
+void kb_push_engine(lua_State *L, const kb_lua_engine *engine);
+void kb_push_anchor(lua_State *L, const kb_lua_engine *engine);
 
 /* Raise the error: "file:line: message", with place and simulated time inside a process. The line
  * is the nearest one of the user's code, not of the program's own Lua files. */

@@ -26,6 +26,7 @@ kb_co *kb_co_create(lua_State *L, kb_lua_engine *engine, kb_proc *proc, int narg
     lua_State *thread = lua_newthread(L);
     lua_rawsetp(L, -2, co);
     lua_pop(L, 1);
+    if (!lua_checkstack(thread, nargs + LUA_MINSTACK)) luaL_error(L, "too many arguments");
     lua_xmove(L, thread, nargs + 1);
     *co = (kb_co){.proc = proc, .engine = engine, .L = thread, .from = engine->L, .nargs = nargs};
     *slot(thread) = co;
@@ -259,6 +260,7 @@ static int wrap(lua_State *L)
 
 void kb_co_open(lua_State *L)
 {
+    *slot(L) = NULL; /* Lua leaves it undefined in the main thread; others begin with a copy */
     lua_getglobal(L, "coroutine");
     lua_getfield(L, -1, "create");
     lua_pushcclosure(L, create, 1);
