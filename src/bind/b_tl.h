@@ -2,12 +2,19 @@
 #ifndef KB_BIND_B_TL_H
 #define KB_BIND_B_TL_H
 
-#include <lua.h>
+#include "bind/b_tile.h"
 
 /* Functions take their arguments by position or as fields of one table. With a table, replace it by
  * the values of `names` (ended by NULL) in order; its unnamed entries come first. Unknown names are
  * errors. */
 void kb_unpack_options(lua_State *L, const char *call, const char *const *names);
+
+/* Wait for the operation in the handle on top, or, asynchronous, until pe_cpu has issued it.
+ * Returns the operation's tile, if it makes one, or the handle. */
+int kb_finish_issue(lua_State *L, const kb_handle *h, bool async, kb_wait_reason reason);
+
+/* b_tl_matrix.c: add tl.dot and tl.composite to the table on top. */
+void kb_tl_matrix_open(lua_State *L);
 
 /* b_tl_math.c: add its functions to the table on top, and operators and methods to tiles. */
 void kb_tl_math_open(lua_State *L);
