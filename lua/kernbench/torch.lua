@@ -6,32 +6,10 @@
 local dp = require "kernbench.dp"
 local np = require "kernbench.np"
 local runtime = require "kernbench.runtime"
+local tensors = require "kernbench.tensor"
 local check_host = require("kernbench.core").check_host
 
 local M = {}
-
----@class Tensor
----@field shape integer[]
----@field dtype string
----@field name string
----@field sip integer
----@field dp DPPolicy
----@field shards table[] {sip, cube, pe, offset_bytes, nbytes, start, extent}
-local Tensor = {}
-Tensor.__index = Tensor
-
-local ITEM = { f16 = 2, bf16 = 2, f32 = 4, f64 = 8, i8 = 1, i16 = 2, i32 = 4, i64 = 8,
-  u8 = 1, u16 = 2, u32 = 4, u64 = 8, bool = 1 }
-
-local function count(shape)
-  local n = 1
-  for _, extent in ipairs(shape) do n = n * extent end
-  return n
-end
-
-local function shape_text(shape)
-  return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")")
-end
 
 -- ---- making tensors ----
 
@@ -64,7 +42,7 @@ local function parse(call, ...)
     end
   end
   local dtype = options.dtype or "f32"
-  if not ITEM[dtype] then
+  if not tensors.is_dtype(dtype) then
     error(("%s: unknown dtype '%s'"):format(call, tostring(dtype)), 3)
   end
   if options.dp and not dp.is_policy(options.dp) then
@@ -73,25 +51,13 @@ local function parse(call, ...)
   return shape, dtype, options.dp or dp.single, options.name
 end
 
--- shards as users see them; offset_bytes counts within the tensor's elements in row-major order.
-local function describe_shards(sip, shape, dtype, pieces, flat)
-  local shards = {}
-  for i = 1, #flat, 3 do
-    local piece = pieces[flat[i + 2] + 1]
-    local offset = 0
-    for d = 1, #shape do offset = offset * shape[d] + piece.start[d] end
-    shards[#shards + 1] = { sip = sip, cube = flat[i], pe = flat[i + 1], start = piece.start,
-      extent = piece.extent, offset_bytes = offset * ITEM[dtype], nbytes = count(piece.extent) * ITEM[dtype] }
-  end
-  return shards
-end
-
 -- Allocate and map; contents are zero.
 local function make(call, shape, dtype, policy, name)
   local engine = runtime.need_engine(call)
   local ok, pieces, flat = pcall(dp.shards, shape, policy, runtime.machine)
   if not ok then
-    error(("%s: tensor%s %s: %s"):format(call, name and (" '" .. name .. "'") or "", shape_text(shape), pieces), 3)
+    error(("%s: tensor%s %s: %s"):format(call, name and (" '" .. name .. "'") or "", tensors.shape_text(shape),
+      pieces), 3)
   end
   local description = { call = call, name = name, sip = runtime.device, dtype = dtype, shape = shape,
     pieces = pieces, shards = flat }
@@ -101,9 +67,7 @@ local function make(call, shape, dtype, policy, name)
     description.last_try = true
     raw = engine:tensor(description)
   end
-  return setmetatable({ raw = raw, shape = table.move(shape, 1, #shape, 1, {}), dtype = dtype,
-    name = raw:get_name(), sip = runtime.device, dp = policy,
-    shards = describe_shards(runtime.device, shape, dtype, pieces, flat) }, Tensor)
+  return tensors.wrap(raw, description, policy)
 end
 
 -- A new tensor filled from the host; without an array it holds zeros.
@@ -194,75 +158,12 @@ function M.from_numpy(array, options)
     { dtype = array.dtype, dp = options.dp, name = options.name })
 end
 
--- ---- tensors ----
-
-local function check_alive(tensor, call)
-  if getmetatable(tensor) ~= Tensor then
-    error(call .. ": expected a tensor, got " .. type(tensor), 3)
-  elseif tensor.raw:is_freed() then
-    error(("%s: tensor '%s' has been freed"):format(call, tensor.name), 3)
-  end
-end
-
---- The contents, gathered from all parts, as an np array. Waits for the launches before it.
-function Tensor:numpy()
-  check_alive(self, "Tensor:numpy")
-  runtime.barrier()
-  return self.raw:read()
-end
-
---- Replace the contents by an np array or another tensor of the same shape; converts the type.
----@param source table
----@return Tensor self
-function Tensor:copy_(source)
-  check_alive(self, "Tensor:copy_")
-  if getmetatable(source) == Tensor then
-    source = source:numpy()
-  elseif type(source) ~= "userdata" then
-    error("Tensor:copy_: expected an np array or a tensor, got " .. type(source), 2)
-  end
-  runtime.barrier()
-  if source.dtype ~= self.dtype then
-    source = source:astype(self.dtype)
-  end
-  self.raw:write(source)
-  return self
-end
-
---- Unmap and give the memory back. Using the tensor afterwards is an error.
-function Tensor:free()
-  check_alive(self, "Tensor:free")
-  runtime.barrier()
-  self.raw:free()
-end
-
-function Tensor:numel()
-  return count(self.shape)
-end
-
-function Tensor:__close()
-  if not self.raw:is_freed() then
-    self:free()
-  end
-end
-
-function Tensor:__tostring()
-  local head = ("tensor '%s' %s %s on sip%d, %d shards"):format(
-    self.name, shape_text(self.shape), self.dtype, self.sip, #self.shards)
-  if self.raw:is_freed() then
-    return head .. " (freed)"
-  elseif not runtime.engine:has_data() then
-    return head .. " (no contents: numbers are switched off)"
-  end
-  return head
-end
-
 -- ---- launches ----
 
 -- PEs that hold a part of any tensor argument: {cube, mask, ...} with cubes ascending.
-local function targets_of(tensors)
+local function targets_of(given)
   local masks = {}
-  for _, tensor in ipairs(tensors) do
+  for _, tensor in ipairs(given) do
     for _, shard in ipairs(tensor.shards) do
       masks[shard.cube] = (masks[shard.cube] or 0) | (1 << shard.pe)
     end
@@ -303,11 +204,11 @@ function M.launch(name, kernel, ...)
   if type(name) ~= "string" or type(kernel) ~= "function" then
     error("torch.launch: expected a name, a function, and its arguments", 2)
   end
-  local args, tensors, sip = table.pack(...), {}, nil
+  local args, given, sip = table.pack(...), {}, nil
   for i = 1, args.n do
-    if getmetatable(args[i]) == Tensor then
-      check_alive(args[i], "torch.launch")
-      tensors[#tensors + 1] = args[i]
+    if tensors.is_tensor(args[i]) then
+      tensors.check_alive(args[i], "torch.launch")
+      given[#given + 1] = args[i]
       if sip and args[i].sip ~= sip then
         error(("torch.launch: tensor '%s' is on sip%d, another argument on sip%d"):format(
           args[i].name, args[i].sip, sip), 2)
@@ -316,12 +217,12 @@ function M.launch(name, kernel, ...)
       args[i] = args[i].raw
     end
   end
-  if #tensors == 0 then
+  if #given == 0 then
     error("torch.launch: no tensor among the arguments; the PEs that run a kernel are those that hold "
       .. "its tensors", 2)
   end
   local raw = engine:launch { name = name, sip = sip, fn = kernel, args = args, nargs = args.n,
-    targets = targets_of(tensors) }
+    targets = targets_of(given) }
   local launch = setmetatable({ raw = raw }, Launch)
   table.insert(runtime.launches, launch)
   return launch
@@ -389,9 +290,7 @@ function M.DPPolicy(options)
   return dp.policy(options)
 end
 
-function M.is_tensor(value)
-  return getmetatable(value) == Tensor
-end
+M.is_tensor = tensors.is_tensor
 
 --- Seed of torch.rand and torch.randn.
 ---@param seed integer
