@@ -16,8 +16,14 @@ int kb_finish_issue(lua_State *L, const kb_handle *h, bool async, kb_wait_reason
 /* b_tl_matrix.c: add tl.dot and tl.composite to the table on top. */
 void kb_tl_matrix_open(lua_State *L);
 
+/* b_tl_mem.c: add its functions to the table on top. */
+void kb_tl_mem_open(lua_State *L);
+
 /* b_tl_math.c: add its functions to the table on top, and operators and methods to tiles. */
 void kb_tl_math_open(lua_State *L);
+
+/* b_tl_shape.c: likewise. kb_tl_math_open does. */
+void kb_tl_shape_open(lua_State *L);
 
 /* b_tl_look.c: add its functions to the table on top. kb_tl_math_open does. */
 void kb_tl_look_open(lua_State *L);

@@ -1,0 +1,191 @@
+#include "bind/b_tl_compute.h"
+
+#include <math.h>
+
+#include "bind/b_tl.h"
+
+kb_constant kb_constant_at(lua_State *L, int index)
+{
+    if (lua_isboolean(L, index))
+        return (kb_constant){.from = KB_I64, .integer = lua_toboolean(L, index)};
+    if (lua_isinteger(L, index))
+        return (kb_constant){.from = KB_I64, .integer = lua_tointeger(L, index)};
+    return (kb_constant){
+        .from = KB_F64, .real = lua_tonumber(L, index), .integer = lua_tointegerx(L, index, NULL)};
+}
+
+/* Element type that constants adopt: that of the first tile with numbers among the operands, else
+ * i32 or f32 as in Triton; bool only if all of them are masks and booleans. */
+static kb_dtype constant_type(lua_State *L, int first, int count)
+{
+    kb_dtype dtype = KB_BOOL;
+    for (int i = first; i < first + count; i++) {
+        const kb_tile *tile = kb_test_tile(L, i);
+        if (tile && tile->value->dtype != KB_BOOL) return tile->value->dtype;
+        if (lua_type(L, i) != LUA_TNUMBER || dtype == KB_F32) continue;
+        dtype = lua_isinteger(L, i) ? KB_I32 : KB_F32;
+    }
+    return dtype;
+}
+
+bool kb_dtype_holds(kb_dtype dtype, int64_t value)
+{
+    uint64_t stored = 0;
+    int64_t back;
+    kb_convert(dtype, &stored, KB_I64, &value, 1);
+    kb_convert(KB_I64, &back, dtype, &stored, 1);
+    return back == value && (dtype != KB_U64 || value >= 0);
+}
+
+void kb_check_constant(lua_State *L, int index, kb_dtype dtype, const char *call)
+{
+    int type = lua_type(L, index), is_integer;
+    if (type != LUA_TNUMBER && type != LUA_TBOOLEAN)
+        kb_error(L, "%s: expected a tile or a number, got %s", call, luaL_typename(L, index));
+    if (kb_dtype_is_float(dtype) || type == LUA_TBOOLEAN) return;
+    lua_Integer value = lua_tointegerx(L, index, &is_integer);
+    if (!is_integer)
+        kb_error(L, "%s: %f has no value in %s; convert the tile with tl.cast first", call,
+                 lua_tonumber(L, index), kb_dtype_name(dtype));
+    if (!kb_dtype_holds(dtype, value))
+        kb_error(L, "%s: %I has no value in %s", call, value, kb_dtype_name(dtype));
+}
+
+static int computed(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    kb_handle *h = kb_check_handle(L, (int)context);
+    kb_op *op = h->op;
+    h->op = NULL;
+    kb_push_tile(L, op->result);
+    kb_op_release(op);
+    return 1;
+}
+
+/* Returns what kb_kernel_compute does. */
+static int issue(kb_proc *proc, kb_compute *c, const kb_operands *o, kb_op **op, kb_tile **view,
+                 kb_err *err)
+{
+    for (int i = 0; i < c->in_count; i++) {
+        const kb_constant *k = &o->constants[i];
+        const void *number = k->from == KB_F64 ? (const void *)&k->real : &k->integer;
+        c->in[i] = o->tiles[i] ? kb_value_retain(o->tiles[i]->value)
+                               : kb_value_scalar(o->dtype, k->from, number);
+    }
+    int status = kb_kernel_compute(proc, c, o->tiles, o->call, op, view, err);
+    for (int i = 0; i < c->in_count; i++) kb_value_release(c->in[i]);
+    return status;
+}
+
+static kb_operands check_operands(lua_State *L, const char *call, const kb_compute *c, int first)
+{
+    kb_operands o = {.call = call};
+    int skip = c->kind == KB_COMPUTE_WHERE; /* the condition's type says nothing */
+    bool any = c->in_count == 0 || c->kind == KB_COMPUTE_BROADCAST;
+    o.dtype = constant_type(L, first + skip, c->in_count - skip);
+    for (int i = 0; i < c->in_count; i++) {
+        if (kb_test_tile(L, first + i)) {
+            o.tiles[i] = kb_check_tile(L, first + i, call);
+            any = true;
+            continue;
+        }
+        kb_check_constant(L, first + i, o.dtype, call);
+        o.constants[i] = kb_constant_at(L, first + i);
+    }
+    if (!any) kb_error(L, "%s: expected a tile, got only numbers", call);
+    return o;
+}
+
+/* The elements of operand i, computed now. */
+static kb_array *elements_now(lua_State *L, kb_proc *proc, const kb_operands *o, int i)
+{
+    kb_err err = {0};
+    if (kb_engine_settle(proc->engine, &err)) kb_raise(L, &err);
+    return kb_array_retain(o->tiles[i]->value->array);
+}
+
+/* Whether an element of operand i is zero, or negative. */
+static bool has_element(lua_State *L, kb_proc *proc, const kb_operands *o, int i, bool negative)
+{
+    int64_t zero = 0;
+    kb_array *limit = NULL, *found = NULL, *any = NULL;
+    bool result = false;
+    if (!o->tiles[i]) return negative ? o->constants[i].integer < 0 : o->constants[i].integer == 0;
+    kb_array *array = elements_now(L, proc, o, i);
+    if (kb_array_create(array->dtype, 0, NULL, &limit, NULL) == 0) {
+        kb_array_fill(limit, KB_I64, &zero);
+        if (kb_binary(negative ? KB_LT : KB_EQ, array, limit, &found, NULL) == 0 &&
+            kb_reduce(KB_ANY, found, KB_ALL_AXES, false, &any, NULL) == 0)
+            result = *(const uint8_t *)any->data;
+    }
+    kb_array_release(any);
+    kb_array_release(found);
+    kb_array_release(limit);
+    kb_array_release(array);
+    return result;
+}
+
+/* Operations of integers that some operands have no result for raise here, at the kernel's line. */
+static void check_domain(lua_State *L, kb_proc *proc, const kb_compute *c, const kb_operands *o)
+{
+    bool division = c->op == KB_FLOORDIV || c->op == KB_MOD;
+    bool count = c->op == KB_POW || c->op == KB_SHL || c->op == KB_SHR;
+    if (c->kind != KB_COMPUTE_BINARY || !proc->engine->data || !(division || count)) return;
+    for (int i = 0; i < 2; i++)
+        if (kb_dtype_is_float(o->tiles[i] ? o->tiles[i]->value->dtype : o->dtype)) return;
+    if (!has_element(L, proc, o, 1, count)) return;
+    kb_error(L,
+             division ? "%s of integers: division by zero"
+                      : "%s of integers: the right operand is negative",
+             o->call);
+}
+
+int kb_tl_run(lua_State *L, kb_proc *proc, kb_compute *c, const kb_operands *o)
+{
+    kb_handle *h = kb_push_handle(L);
+    kb_tile *view;
+    kb_err err = {0};
+    int status = issue(proc, c, o, &h->op, &view, &err);
+    if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
+        lua_gc(L, LUA_GCCOLLECT);
+        status = issue(proc, c, o, &h->op, &view, &err);
+    }
+    if (status) {
+        kb_fail_at(&err, "%s", o->call);
+        return kb_raise(L, &err);
+    }
+    if (view) {
+        kb_push_tile(L, view);
+        kb_tile_release(view);
+        return 1;
+    }
+    return kb_co_wait(L, &h->op->done, KB_WAIT_COMPUTE, o->call, computed, lua_gettop(L));
+}
+
+int kb_tl_compute(lua_State *L, const char *call, kb_compute *c, int first)
+{
+    kb_proc *proc = kb_check_kernel(L, call);
+    kb_co_check_wait(L, call);
+    kb_operands o = check_operands(L, call, c, first);
+    check_domain(L, proc, c, &o);
+    return kb_tl_run(L, proc, c, &o);
+}
+
+int kb_check_int(lua_State *L, int index, const char *call, const char *what)
+{
+    int is_integer;
+    lua_Integer value = lua_tointegerx(L, index, &is_integer);
+    if (!is_integer || value < -1000000000 || value > 1000000000)
+        kb_error(L, "%s: %s is %s; expected an integer", call, what,
+                 luaL_tolstring(L, index, NULL));
+    return (int)value;
+}
+
+int kb_check_axis(lua_State *L, int index, int tile, const char *call)
+{
+    int axis = kb_check_int(L, index, call, "axis"),
+        rank = kb_check_tile(L, tile, call)->value->rank;
+    if (axis < -rank || axis >= rank)
+        kb_error(L, "%s: axis %d of a tile with %d dimensions", call, axis, rank);
+    return axis < 0 ? axis + rank : axis;
+}
