@@ -63,33 +63,32 @@ unsigned char *kb_memory_at(const kb_memory *memory, kb_paddr pa, uint64_t bytes
     return block->host + offset;
 }
 
-/* Host address of a whole piece: pieces lie inside one allocation. */
-static unsigned char *piece_at(const kb_memory *memory, const kb_piece *piece)
+void kb_memory_resolve(const kb_memory *memory, kb_pieces *pieces)
 {
-    uint64_t span = (piece->rows - 1) * piece->stride + piece->row_bytes;
-    unsigned char *host = kb_memory_at(memory, piece->pa, span);
-    assert(host);
-    return host;
+    for (size_t i = 0; i < pieces->count; i++) {
+        kb_piece *piece = &pieces->data[i];
+        uint64_t span = (piece->rows - 1) * piece->stride + piece->row_bytes;
+        piece->host = kb_memory_at(memory, piece->pa, span);
+        assert(piece->host);
+    }
 }
 
-void kb_memory_gather(const kb_memory *memory, const kb_pieces *pieces, void *to)
+void kb_pieces_gather(const kb_pieces *pieces, void *to)
 {
     unsigned char *out = to;
     for (size_t i = 0; i < pieces->count; i++) {
         const kb_piece *piece = &pieces->data[i];
-        const unsigned char *host = piece_at(memory, piece);
         for (uint32_t row = 0; row < piece->rows; row++, out += piece->row_bytes)
-            memcpy(out, host + row * piece->stride, piece->row_bytes);
+            memcpy(out, piece->host + row * piece->stride, piece->row_bytes);
     }
 }
 
-void kb_memory_scatter(const kb_memory *memory, const kb_pieces *pieces, const void *from)
+void kb_pieces_scatter(const kb_pieces *pieces, const void *from)
 {
     const unsigned char *in = from;
     for (size_t i = 0; i < pieces->count; i++) {
         const kb_piece *piece = &pieces->data[i];
-        unsigned char *host = piece_at(memory, piece);
         for (uint32_t row = 0; row < piece->rows; row++, in += piece->row_bytes)
-            memcpy(host + row * piece->stride, in, piece->row_bytes);
+            memcpy(piece->host + row * piece->stride, in, piece->row_bytes);
     }
 }

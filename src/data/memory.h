@@ -17,7 +17,8 @@ typedef struct kb_piece {
     kb_paddr pa;
     uint32_t rows;
     uint64_t row_bytes, stride;
-    kb_vaddr va; /* under which it was reached; 0: by its physical address */
+    kb_vaddr va;         /* under which it was reached; 0: by its physical address */
+    unsigned char *host; /* its first byte; null until resolved */
 } kb_piece;
 typedef kb_vec(kb_piece) kb_pieces;
 
@@ -40,8 +41,12 @@ void kb_memory_remove(kb_memory *memory, kb_paddr base);
 /* Host address of `bytes` at `pa`, or NULL if they are not inside one block. */
 unsigned char *kb_memory_at(const kb_memory *memory, kb_paddr pa, uint64_t bytes);
 
-/* Copy between the rows of the pieces, in order, and a dense buffer. */
-void kb_memory_gather(const kb_memory *memory, const kb_pieces *pieces, void *to);
-void kb_memory_scatter(const kb_memory *memory, const kb_pieces *pieces, const void *from);
+/* Find the host addresses of pieces, each inside one block. They hold until the block is removed.
+ */
+void kb_memory_resolve(const kb_memory *memory, kb_pieces *pieces);
+
+/* Copy between the rows of resolved pieces, in order, and a dense buffer. */
+void kb_pieces_gather(const kb_pieces *pieces, void *to);
+void kb_pieces_scatter(const kb_pieces *pieces, const void *from);
 
 #endif

@@ -6,7 +6,7 @@
 kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape)
 {
     kb_value *value = kb_xcalloc(1, sizeof *value);
-    value->refs = 1;
+    atomic_init(&value->refs, 1);
     value->dtype = dtype;
     value->rank = rank;
     memcpy(value->shape, shape, (size_t)rank * sizeof *shape);
@@ -16,7 +16,7 @@ kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape)
 kb_value *kb_value_scalar(kb_dtype dtype, kb_dtype from, const void *number)
 {
     kb_value *value = kb_xcalloc(1, sizeof *value);
-    value->refs = 1;
+    atomic_init(&value->refs, 1);
     value->dtype = dtype;
     if (kb_array_create(dtype, 0, NULL, &value->array, NULL) == 0)
         kb_array_fill(value->array, from, number);
@@ -25,13 +25,14 @@ kb_value *kb_value_scalar(kb_dtype dtype, kb_dtype from, const void *number)
 
 kb_value *kb_value_retain(kb_value *value)
 {
-    if (value) value->refs++;
+    if (value) atomic_fetch_add_explicit(&value->refs, 1, memory_order_relaxed);
     return value;
 }
 
 void kb_value_release(kb_value *value)
 {
-    if (!value || --value->refs) return;
+    /* acq_rel: who frees has seen what every other holder did before letting go. */
+    if (!value || atomic_fetch_sub_explicit(&value->refs, 1, memory_order_acq_rel) > 1) return;
     kb_array_release(value->array);
     free(value);
 }

@@ -1,12 +1,18 @@
 /* A value that a kernel has made: type and shape are known from the issue of the operation on, the
- * elements once the op log has been executed that far. Reference counted, by one thread. */
+ * elements once the op log has been executed that far.
+ *
+ * Reference counted; the count is atomic, because the last holder may be an entry of the op log, on
+ * whatever thread it runs. `array` is set once, by the thread that computes the value; others look
+ * only behind it in the log's order, or after they have waited for the log. */
 #ifndef KB_DATA_VALUE_H
 #define KB_DATA_VALUE_H
+
+#include <stdatomic.h>
 
 #include "data/array.h"
 
 typedef struct kb_value {
-    uint32_t refs;
+    atomic_uint refs;
     kb_dtype dtype;
     int rank;
     size_t shape[KB_MAX_RANK];

@@ -44,7 +44,8 @@ static int translate_row(kb_pe *pe, kb_vaddr va, uint64_t bytes, kb_pieces *piec
         int status = translate(pe, va, &pa, &here, err);
         if (status) return status;
         if (here > bytes) here = bytes;
-        kb_vec_push(pieces, ((kb_piece){pa, 1, here, here, va}));
+        kb_vec_push(pieces,
+                    ((kb_piece){.pa = pa, .rows = 1, .row_bytes = here, .stride = here, .va = va}));
         va = kb_vaddr_plus(va, here);
         bytes -= here;
     }
@@ -67,7 +68,11 @@ int kb_pe_translate(kb_pe *pe, const kb_va_region *region, kb_pieces *pieces, kb
             whole = fit < region->rows - row ? (uint32_t)fit : region->rows - row;
         }
         if (whole) {
-            kb_vec_push(pieces, ((kb_piece){pa, whole, region->row_bytes, region->stride, va}));
+            kb_vec_push(pieces, ((kb_piece){.pa = pa,
+                                            .rows = whole,
+                                            .row_bytes = region->row_bytes,
+                                            .stride = region->stride,
+                                            .va = va}));
             row += whole;
             continue;
         }

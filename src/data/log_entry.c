@@ -1,0 +1,162 @@
+#include "data/log_entry.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "data/gemm.h"
+
+/* ---- what it uses ---- */
+
+static void use_value(kb_log_uses *uses, int how, kb_value *value)
+{
+    assert(uses->count < KB_LOG_USES_MAX);
+    if (value) uses->use[uses->count++] = (kb_log_use){.how = how, .value = value};
+}
+
+static void use_pieces(kb_log_uses *uses, int how, kb_pieces *pieces)
+{
+    assert(uses->count < KB_LOG_USES_MAX);
+    if (pieces->data) uses->use[uses->count++] = (kb_log_use){.how = how, .pieces = pieces};
+}
+
+static void use_matrix(kb_log_uses *uses, int how, kb_matrix *matrix)
+{
+    use_value(uses, how, matrix->value);
+    use_pieces(uses, how, &matrix->pieces);
+}
+
+void kb_log_entry_uses(kb_log_entry *entry, kb_log_uses *uses)
+{
+    uses->count = 0;
+    switch (entry->op) {
+    case KB_LOG_LOAD:
+        use_pieces(uses, KB_LOG_READS, &entry->move.pieces);
+        use_value(uses, KB_LOG_WRITES, entry->move.value);
+        break;
+    case KB_LOG_STORE:
+        use_value(uses, KB_LOG_READS, entry->move.value);
+        use_pieces(uses, KB_LOG_WRITES, &entry->move.pieces);
+        break;
+    case KB_LOG_COMPUTE:
+        for (int i = 0; i < 3; i++) use_value(uses, KB_LOG_READS, entry->compute.what.in[i]);
+        use_value(uses, KB_LOG_WRITES, entry->compute.out);
+        break;
+    case KB_LOG_GEMM:
+        use_matrix(uses, KB_LOG_READS, &entry->gemm.a);
+        use_matrix(uses, KB_LOG_READS, &entry->gemm.b);
+        use_value(uses, KB_LOG_READS, entry->gemm.acc);
+        use_matrix(uses, KB_LOG_WRITES, &entry->gemm.out);
+        break;
+    }
+}
+
+void kb_log_entry_fini(kb_log_entry *entry)
+{
+    kb_log_uses uses;
+    kb_log_entry_uses(entry, &uses);
+    for (int i = 0; i < uses.count; i++) {
+        kb_value_release(uses.use[i].value);
+        if (uses.use[i].pieces) kb_vec_free(uses.use[i].pieces);
+    }
+}
+
+/* ---- what it costs ---- */
+
+/* Orders of magnitude: an allocation and the walk to it; a byte copied; an element computed; a
+ * multiply-accumulate. */
+enum { FIXED_NS = 200, BYTES_PER_NS = 4, ELEMENTS_PER_NS = 1, MACS_PER_NS = 32 };
+
+uint64_t kb_log_entry_cost(const kb_log_entry *entry)
+{
+    switch (entry->op) {
+    case KB_LOG_COMPUTE: {
+        uint64_t elements = kb_value_count(entry->compute.out);
+        for (int i = 0; i < entry->compute.what.in_count; i++) {
+            uint64_t count = kb_value_count(entry->compute.what.in[i]);
+            if (count > elements) elements = count;
+        }
+        return FIXED_NS + elements * kb_compute_passes(&entry->compute.what) / ELEMENTS_PER_NS;
+    }
+    case KB_LOG_GEMM:
+        return FIXED_NS + (uint64_t)entry->gemm.M * entry->gemm.K * entry->gemm.N / MACS_PER_NS;
+    default:
+        return FIXED_NS + kb_value_bytes(entry->move.value) / BYTES_PER_NS;
+    }
+}
+
+/* ---- numbers ---- */
+
+static int ensure_array(kb_value *value, kb_err *err)
+{
+    if (value->array) return KB_OK;
+    return kb_array_create(value->dtype, value->rank, value->shape, &value->array, err);
+}
+
+/* A matrix as pointer and stride in elements; `scratch` holds it when it is not contiguous. */
+typedef struct view {
+    void *data, *scratch;
+    size_t stride;
+} view;
+
+static view view_of(const kb_matrix *matrix, size_t cols, size_t rows, size_t element, bool gather)
+{
+    if (matrix->value) return (view){.data = matrix->value->array->data, .stride = cols};
+    const kb_piece *first = &matrix->pieces.data[0];
+    if (matrix->pieces.count == 1 && (first->rows == rows || first->rows == 1)) {
+        uint64_t stride = first->rows == 1 ? cols * element : first->stride;
+        if (stride % element == 0) return (view){.data = first->host, .stride = stride / element};
+    }
+    view v = {.stride = cols};
+    v.data = v.scratch = kb_xmalloc(rows * cols * element);
+    if (gather) kb_pieces_gather(&matrix->pieces, v.scratch);
+    return v;
+}
+
+static int run_gemm(kb_log_entry *entry, kb_err *err)
+{
+    size_t M = entry->gemm.M, K = entry->gemm.K, N = entry->gemm.N;
+    size_t in = kb_dtype_size(entry->gemm.in), out = kb_dtype_size(entry->gemm.out_type);
+    kb_matrix *result = &entry->gemm.out;
+    int status = result->value ? ensure_array(result->value, err) : KB_OK;
+    if (status) return status;
+    view a = view_of(&entry->gemm.a, K, M, in, true);
+    view b = view_of(&entry->gemm.b, N, K, in, true);
+    view c = view_of(result, N, M, out, false);
+    kb_gemm gemm = {.m = M,
+                    .n = N,
+                    .k = K,
+                    .in = entry->gemm.in,
+                    .out = entry->gemm.out_type,
+                    .a = a.data,
+                    .b = b.data,
+                    .c = c.data,
+                    .lda = a.stride,
+                    .ldb = b.stride,
+                    .ldc = c.stride,
+                    .acc = entry->gemm.acc ? entry->gemm.acc->array->data : NULL,
+                    .ldacc = N};
+    status = kb_gemm_run(&gemm, err);
+    if (!status && c.scratch) kb_pieces_scatter(&result->pieces, c.scratch);
+    free(a.scratch);
+    free(b.scratch);
+    free(c.scratch);
+    return status;
+}
+
+int kb_log_entry_run(kb_log_entry *entry, kb_err *err)
+{
+    int status;
+    switch (entry->op) {
+    case KB_LOG_LOAD:
+        status = ensure_array(entry->move.value, err);
+        if (!status) kb_pieces_gather(&entry->move.pieces, entry->move.value->array->data);
+        return status;
+    case KB_LOG_STORE:
+        kb_pieces_scatter(&entry->move.pieces, entry->move.value->array->data);
+        return KB_OK;
+    case KB_LOG_COMPUTE:
+        return kb_compute_run(&entry->compute.what, entry->compute.out, err);
+    default:
+        return run_gemm(entry, err);
+    }
+}
