@@ -43,6 +43,10 @@ function core.clock() end
 ---@return boolean
 function core.is_terminal() end
 
+---The table of facts that belong to the bench or worker that runs; nil outside of any and in kernels.
+---@return kernbench.Process?
+function core.context() end
+
 ---@return string[] names of all probe cases, in order
 function core.probe_cases() end
 
@@ -90,6 +94,15 @@ function Engine:tensor(description) end
 ---@return kernbench.DeviceLaunch
 function Engine:launch(description) end
 
+---Run fn(rank) as n workers, ranks from 0. Does not wait.
+---@param fn fun(rank: integer)
+---@param n integer
+---@return kernbench.Workers
+function Engine:spawn(fn, n) end
+
+---@return kernbench.Event
+function Engine:event() end
+
 function Engine:settle() end
 function Engine:close() end
 
@@ -116,3 +129,32 @@ function DeviceLaunch:wait() end
 
 ---@return boolean
 function DeviceLaunch:done() end
+
+---The workers of one spawn.
+---@class kernbench.Workers
+local Workers = {}
+
+---Wait until all have ended.
+function Workers:wait() end
+
+---@return boolean
+function Workers:done() end
+
+---What ended that worker: the message and its traceback; nil if it has not failed.
+---@param rank integer
+---@return string?
+function Workers:error(rank) end
+
+---Something that host programs can wait for; takes no simulated time.
+---@class kernbench.Event
+local Event = {}
+
+---Wake those who wait, in the order in which they began to. It stays set.
+function Event:set() end
+
+---@return boolean
+function Event:is_set() end
+
+---Wait until it is set.
+---@param call string what the user called, for the deadlock table
+function Event:wait(call) end

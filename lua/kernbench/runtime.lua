@@ -1,15 +1,52 @@
 --- The running simulation as Lua code sees it: which engine, which device, which seed.
 --
 -- One bench runs in one engine. The command line opens it; tests open small ones with `with_engine`.
+-- The device, the pending launches and the random generator belong to a process: the bench and each
+-- rank worker have their own. Which one runs is found from the coroutine.
 local core = require "kernbench.core"
 
+---@class kernbench.Process
+---@field device integer SIP that new tensors go to
+---@field launches table[] submitted by this process and not known to be complete
+---@field random table? generator of torch.rand; made from the seed on first use
+---@field seed integer of that generator
+---@field rank integer? of a worker
+---@field nprocs integer? workers of its spawn
+---@field waits_for (fun(): string)? says what it waits for, in a deadlock
+
+---@class kernbench.Runtime: kernbench.Process
 local M = {
   engine = nil, ---@type table? the open engine
   machine = nil, ---@type table? its shape: sips, cubes, pes, slices, ...
-  device = 0, ---@type integer SIP that new tensors go to
-  seed = 0, ---@type integer of torch.rand and math.random
-  launches = {}, ---@type table[] submitted and not known to be complete
+  unjoined = {}, ---@type table[] spawns that nobody has joined yet
 }
+
+local outside = {} -- what holds where no bench runs, and how a bench begins
+
+--- The facts of the bench or worker that runs.
+---@return kernbench.Process
+function M.here()
+  local here = core.context() or outside
+  if not here.launches then
+    here.device, here.launches, here.seed = outside.device or 0, {}, outside.seed or 0
+  end
+  return here
+end
+
+-- runtime.device is runtime.here().device, and so on.
+local OF_PROCESS = { device = true, launches = true, random = true, seed = true }
+setmetatable(M, {
+  __index = function(_, key)
+    return OF_PROCESS[key] and M.here()[key] or nil
+  end,
+  __newindex = function(_, key, value)
+    if OF_PROCESS[key] then
+      M.here()[key] = value
+    else
+      rawset(M, key, value)
+    end
+  end,
+})
 
 --- The open engine; an error that names the caller if there is none.
 ---@param call string
@@ -28,9 +65,8 @@ function M.open(options)
   if not engine then
     return nil, message
   end
-  M.engine, M.machine = engine, engine:machine()
-  M.device, M.seed, M.launches = options.device or 0, options.seed or 0, {}
-  M.random = nil -- of torch.rand; made from the seed on first use
+  M.engine, M.machine, M.unjoined = engine, engine:machine(), {}
+  outside = { device = options.device or 0, seed = options.seed or 0, launches = {} }
   return engine
 end
 
@@ -38,7 +74,7 @@ function M.close()
   if M.engine then
     M.engine:close()
   end
-  M.engine, M.machine, M.launches = nil, nil, {}
+  M.engine, M.machine, M.unjoined, outside = nil, nil, {}, {}
 end
 
 --- Open an engine, run `fn` as a bench in it, close it. Returns the outcome of engine:run and the
@@ -56,19 +92,21 @@ end
 
 --- Somebody waits for that launch: it is no longer for the barrier to do so.
 function M.forget(launch)
-  for i, pending in ipairs(M.launches) do
+  local launches = M.here().launches
+  for i, pending in ipairs(launches) do
     if pending == launch then
-      table.remove(M.launches, i)
+      table.remove(launches, i)
       return
     end
   end
 end
 
---- Wait for the launches submitted so far, in order; raises at the first that failed. The launches
---- after it are left to the next barrier.
+--- Wait for the launches that this process has submitted so far, in order; raises at the first that
+--- failed. The launches after it are left to the next barrier.
 function M.barrier()
-  while M.launches[1] do
-    M.launches[1]:wait()
+  local launches = M.here().launches
+  while launches[1] do
+    launches[1]:wait()
   end
 end
 

@@ -9,7 +9,7 @@ local runtime = require "kernbench.runtime"
 local tensors = require "kernbench.tensor"
 local check_host = require("kernbench.core").check_host
 
-local M = {}
+local M = { multiprocessing = require "kernbench.multiprocessing" }
 
 -- ---- making tensors ----
 
@@ -295,7 +295,7 @@ M.is_tensor = tensors.is_tensor
 --- Seed of torch.rand and torch.randn.
 ---@param seed integer
 function M.manual_seed(seed)
-  runtime.random = np.random(seed)
+  runtime.seed, runtime.random = seed, np.random(seed)
 end
 
 return M

@@ -118,6 +118,33 @@ static void first_resume(kb_sim *sim, void *object, uint64_t arg)
     kb_co_resume(object);
 }
 
+/* What a host process says that it waits for, if it does: its context's waits_for(), as a field of
+ * the table on top. */
+static void set_detail(lua_State *L, kb_co *co)
+{
+    int top = lua_gettop(L);
+    kb_co_push_context(L, co);
+    if (lua_istable(L, -1) && lua_getfield(L, -1, "waits_for") == LUA_TFUNCTION &&
+        lua_pcall(L, 0, 1, 0) == LUA_OK && lua_isstring(L, -1)) {
+        lua_pushvalue(L, -1);
+        lua_setfield(L, top, "detail");
+    }
+    lua_settop(L, top);
+}
+
+/* The line of the user's code at which it waits, as a field of the table on top. */
+static void set_source(lua_State *L, const kb_co *co)
+{
+    lua_Debug at;
+    for (int level = 0; lua_getstack(co->L, level, &at); level++) {
+        lua_getinfo(co->L, "Sl", &at);
+        if (at.currentline <= 0 || kb_is_own_chunk(L, &at)) continue;
+        lua_pushfstring(L, "%s:%d", at.short_src, at.currentline);
+        lua_setfield(L, -2, "source");
+        return;
+    }
+}
+
 /* Lines "sip0.cube2.pe5  tl.load  12.000 ns  memory" of everybody who waits. */
 static void push_waiting(lua_State *L, const kb_engine *e)
 {
@@ -135,14 +162,9 @@ static void push_waiting(lua_State *L, const kb_engine *e)
         lua_setfield(L, -2, "reason");
         lua_pushnumber(L, kb_time_ns(proc->since));
         lua_setfield(L, -2, "since_ns");
-        kb_co *co = proc->user;
-        lua_Debug at;
-        for (int level = 0; co && lua_getstack(co->L, level, &at); level++) {
-            lua_getinfo(co->L, "Sl", &at);
-            if (at.currentline <= 0) continue;
-            lua_pushfstring(L, "%s:%d", at.short_src, at.currentline);
-            lua_setfield(L, -2, "source");
-            break;
+        if (proc->user) {
+            set_source(L, proc->user);
+            set_detail(L, proc->user);
         }
         lua_rawseti(L, -2, ++n);
     }
@@ -292,6 +314,13 @@ static int check_host(lua_State *L)
     return 0;
 }
 
+/* core.context(): the table of facts that belong to the bench or worker that runs, or nil. */
+static int context(lua_State *L)
+{
+    kb_co_push_context(L, kb_co_current(L));
+    return 1;
+}
+
 /* core.clock(): wall time in seconds, monotonic. */
 static int wall_clock(lua_State *L)
 {
@@ -317,6 +346,7 @@ static const luaL_Reg functions[] = {{"is_terminal", is_terminal},
                                      {"home", home},
                                      {"clock", wall_clock},
                                      {"check_host", check_host},
+                                     {"context", context},
                                      {"probe", kb_lua_probe},
                                      {"probe_cases", kb_lua_probe_cases},
                                      {NULL, NULL}};
@@ -329,6 +359,8 @@ int luaopen_kernbench_core(lua_State *L)
     luaL_setfuncs(L, kb_tensor_engine_methods, 0);
     luaL_setfuncs(L, kb_launch_engine_methods, 0);
     luaL_setfuncs(L, kb_stats_engine_methods, 0);
+    luaL_setfuncs(L, kb_worker_engine_methods, 0);
+    luaL_setfuncs(L, kb_event_engine_methods, 0);
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, engine_gc);
     lua_setfield(L, -2, "__gc");
@@ -337,6 +369,8 @@ int luaopen_kernbench_core(lua_State *L)
     lua_pop(L, 1);
     kb_tensor_open(L);
     kb_launch_open(L);
+    kb_worker_open(L);
+    kb_event_open(L);
     kb_probe_open(L);
     luaL_newlib(L, functions);
     lua_pushliteral(L, KB_VERSION);

@@ -117,7 +117,7 @@ static int launch_submit(lua_State *L)
 {
     kb_lua_engine *engine = kb_check_engine(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
-    kb_check_host(L, "torch.launch");
+    uint32_t spawn = kb_check_host(L, "torch.launch")->proc->spawn;
     lua_settop(L, 2);
     lua_launch *box = lua_newuserdatauv(L, sizeof *box, 1);
     *box = (lua_launch){.engine = engine};
@@ -151,6 +151,7 @@ static int launch_submit(lua_State *L)
     memcpy(targets, wanted.targets, count * sizeof *targets);
     box->launch =
         kb_launch_submit(engine->e, name, sip, targets, count, instance_begin, instance_stop, box);
+    box->launch->spawn = spawn;
     kb_push_anchor(L, engine); /* it stays until the engine is closed */
     lua_pushvalue(L, 3);
     lua_rawsetp(L, -2, box->launch);

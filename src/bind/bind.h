@@ -49,12 +49,17 @@ int luaopen_kernbench_core(lua_State *L); /* engine, tensors, launches, topology
 int luaopen_kernbench_core_tl(lua_State *L);
 int luaopen_kernbench_core_topo(lua_State *L);
 
-/* b_tensor.c, b_launch.c, b_stats.c: methods of the engine, registered by b_engine.c */
+/* b_tensor.c, b_launch.c, b_stats.c, b_worker.c, b_event.c: methods of the engine, registered by
+ * b_engine.c */
 extern const luaL_Reg kb_tensor_engine_methods[];
 extern const luaL_Reg kb_launch_engine_methods[];
 extern const luaL_Reg kb_stats_engine_methods[];
+extern const luaL_Reg kb_worker_engine_methods[];
+extern const luaL_Reg kb_event_engine_methods[];
 void kb_tensor_open(lua_State *L);
 void kb_launch_open(lua_State *L);
+void kb_worker_open(lua_State *L);
+void kb_event_open(lua_State *L);
 
 /* b_probe.c: functions of the module kernbench.core */
 int kb_lua_probe(lua_State *L);

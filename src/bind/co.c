@@ -19,6 +19,12 @@ kb_co *kb_co_current(lua_State *L)
 
 /* ---- life ---- */
 
+/* Among what the engine anchors, the coroutine has its address as key, its context this one. */
+static const void *context_key(const kb_co *co)
+{
+    return &co->engine;
+}
+
 kb_co *kb_co_create(lua_State *L, kb_lua_engine *engine, kb_proc *proc, int nargs)
 {
     kb_co *co = kb_xcalloc(1, sizeof *co);
@@ -41,18 +47,37 @@ void kb_co_free(kb_co *co)
     kb_push_anchor(L, co->engine);
     lua_pushnil(L);
     lua_rawsetp(L, -2, co);
+    lua_pushnil(L);
+    lua_rawsetp(L, -2, context_key(co));
     lua_pop(L, 1);
     free(co);
 }
 
+void kb_co_push_context(lua_State *L, kb_co *co)
+{
+    if (!co || co->proc->kind == KB_PROC_KERNEL) {
+        lua_pushnil(L);
+        return;
+    }
+    kb_push_anchor(L, co->engine);
+    if (lua_rawgetp(L, -1, context_key(co)) == LUA_TNIL) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        lua_pushvalue(L, -1);
+        lua_rawsetp(L, -3, context_key(co));
+    }
+    lua_remove(L, -2);
+}
+
 void kb_co_stop(kb_co *co)
 {
+    kb_proc_leave(co->proc); /* before what it waits for can be collected */
+    co->ended = true;        /* before any __close runs */
 #ifdef KB_HAVE_LUA_CLOSETHREAD
     lua_closethread(co->L, co->from);
 #else
     lua_resetthread(co->L);
 #endif
-    co->ended = true;
 }
 
 /* ---- errors ---- */
@@ -140,6 +165,11 @@ static const char *describe_error(kb_co *co)
 void kb_co_resume(kb_proc *proc)
 {
     kb_co *co = proc->user;
+    if (co->unwanted) {
+        kb_co_stop(co);
+        co->end(co, NULL);
+        return;
+    }
     int results = 0, nargs = co->nargs;
     co->nargs = 0;
     co->engine->resumes++;
@@ -171,6 +201,8 @@ void kb_co_resume(kb_proc *proc)
 
 static void check_place(lua_State *L, kb_co *co, const char *name)
 {
+    if (co->ended)
+        kb_error(L, "%s has to wait, and cannot do so any more: what called it has ended", name);
     if (!lua_isyieldable(L))
         kb_error(L,
                  "%s has to wait, and cannot do so here: Lua does not let a call wait inside "

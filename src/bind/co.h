@@ -1,8 +1,8 @@
 /* Lua coroutines as processes.
  *
- * Each process (bench, kernel instance) is one coroutine, found from its lua_State's extra space,
- * and resumed only by events, flat, from the state that runs the event loop. Coroutines are
- * anchored in a table of the engine's userdata while they live.
+ * Each process (bench, rank worker, kernel instance) is one coroutine, found from its lua_State's
+ * extra space, and resumed only by events, flat, from the state that runs the event loop.
+ * Coroutines are anchored in a table of the engine's userdata while they live.
  *
  * A blocking call is a pair: the start issues something and ends with `return kb_co_wait(...)`; the
  * continuation runs when it is complete and returns the call's results. No C local survives the
@@ -24,6 +24,7 @@ typedef struct kb_co {
     lua_State *from; /* who runs the event loop */
     int nargs;       /* on its stack for the first resume */
     bool ended;
+    bool unwanted; /* is to end, without an error, when what it waits for has happened */
     /* Called when it has ended: `error` is null or a message with traceback. Frees nothing here. */
     void (*end)(struct kb_co *co, const char *error);
     void *user;
@@ -35,12 +36,15 @@ kb_co *kb_co_create(lua_State *L, struct kb_lua_engine *engine, kb_proc *proc, i
 /* Run it until it waits or ends: kb_proc's resume. */
 void kb_co_resume(kb_proc *proc);
 
-/* Close it while it waits. Its `end` is not called. */
+/* Close it while it waits; its variables' __close run and cannot wait. Its `end` is not called. */
 void kb_co_stop(kb_co *co);
 void kb_co_free(kb_co *co);
 
 /* The coroutine that runs, or NULL: outside any. */
 kb_co *kb_co_current(lua_State *L);
+
+/* Push the table of facts that belong to this process, or nil outside of any host process. */
+void kb_co_push_context(lua_State *L, kb_co *co);
 
 /* The process that runs; raises "NAME: ..." if there is none, or if it is of another kind. */
 kb_proc *kb_check_kernel(lua_State *L, const char *name);

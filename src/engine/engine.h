@@ -23,6 +23,7 @@ typedef struct kb_engine {
 
     kb_proc *procs;
     uint32_t proc_count;
+    uint32_t spawn_count; /* groups of workers so far */
 
     struct kb_launch *launches, *last_launch; /* all, in the order of submission */
     uint32_t launch_count;

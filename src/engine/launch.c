@@ -176,6 +176,17 @@ void kb_launch_instance_idle(kb_proc *proc)
     retire(proc);
 }
 
+void kb_launch_stop_spawn(kb_engine *engine, uint32_t spawn)
+{
+    for (kb_launch *launch = engine->launches; launch; launch = launch->next) {
+        if (launch->spawn != spawn || kb_completion_done(&launch->done)) continue;
+        if (!launch->failed)
+            add_error(launch, "it was stopped, because the worker that launched it was");
+        launch->failed = launch->reported = true;
+        stop_siblings(engine->sim, launch, 0);
+    }
+}
+
 void kb_launch_free_all(kb_engine *engine)
 {
     for (kb_launch *launch = engine->launches; launch;) {

@@ -13,6 +13,7 @@
 typedef struct kb_launch {
     kb_engine *engine;
     struct kb_launch *next; /* in the order of submission */
+    uint32_t spawn;         /* of the worker that submitted it; 0: the bench did */
     char *name;
     kb_msg msg;
     kb_completion done; /* at the host */
@@ -46,6 +47,10 @@ void kb_launch_instance_end(kb_proc *proc, const char *error);
 
 /* The last operation of a process that is ending has completed. */
 void kb_launch_instance_idle(kb_proc *proc);
+
+/* Stop all instances of the launches that workers of a spawn have submitted and that are not
+ * complete. They fail, and complete as soon as the host can know. */
+void kb_launch_stop_spawn(kb_engine *engine, uint32_t spawn);
 
 /* What went wrong, in malloc'ed text: the messages kept, and how many more there were. */
 char *kb_launch_error_text(const kb_launch *launch);

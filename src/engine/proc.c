@@ -47,11 +47,17 @@ kb_proc *kb_proc_create(kb_engine *engine, kb_proc_kind kind, void (*resume)(kb_
     return proc;
 }
 
+void kb_proc_leave(kb_proc *proc)
+{
+    if (proc->waiting && kb_waiter_leave(&proc->waiter)) proc->waiting = false;
+}
+
 void kb_proc_end(kb_proc *proc)
 {
     assert(!proc->stopped);
     proc->engine->proc_count--;
     proc->stopped = true;
+    kb_proc_leave(proc);
     if (!proc->waiting) forget(proc);
 }
 
@@ -80,6 +86,8 @@ const char *kb_proc_where(const kb_proc *proc, char *text, size_t size)
 {
     if (proc->kind == KB_PROC_KERNEL)
         snprintf(text, size, "%s", proc->pe->name);
+    else if (proc->kind == KB_PROC_WORKER)
+        snprintf(text, size, "rank %d", proc->rank);
     else
         snprintf(text, size, "the bench");
     return text;

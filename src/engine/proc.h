@@ -5,7 +5,8 @@
  * (a Lua coroutine) is not known here. A process waits for one thing at a time and says why, so
  * that a deadlock can be explained.
  *
- * A process that is stopped while it waits stays until its wake-up has passed, then is freed. */
+ * A process that is stopped while it waits is freed at once, or, if its wake-up is already due,
+ * when that has passed. */
 #ifndef KB_ENGINE_PROC_H
 #define KB_ENGINE_PROC_H
 
@@ -15,7 +16,7 @@
 struct kb_engine;
 struct kb_launch;
 
-typedef enum kb_proc_kind { KB_PROC_BENCH, KB_PROC_KERNEL } kb_proc_kind;
+typedef enum kb_proc_kind { KB_PROC_BENCH, KB_PROC_WORKER, KB_PROC_KERNEL } kb_proc_kind;
 
 typedef struct kb_proc {
     struct kb_engine *engine;
@@ -29,6 +30,10 @@ typedef struct kb_proc {
 
     void (*resume)(struct kb_proc *proc); /* run it until it waits again or ends */
     void *user;                           /* of whoever implements resume */
+
+    /* A rank worker. */
+    uint32_t spawn; /* number of its spawn, from 1 */
+    int rank;
 
     /* A kernel instance: where it runs. */
     struct kb_launch *launch;
@@ -51,11 +56,14 @@ void kb_proc_wait(kb_proc *proc, kb_completion *completion, kb_wait_reason reaso
                   const char *what);
 void kb_proc_wait_until(kb_proc *proc, kb_time when, kb_wait_reason reason, const char *what);
 
+/* Wait no longer, where that is possible: not when it is being woken, nor for a time. */
+void kb_proc_leave(kb_proc *proc);
+
 /* Wait for a call of kb_proc_wake, once, from an event: for whoever knows when that is. */
 void kb_proc_wait_wake(kb_proc *proc, kb_wait_reason reason, const char *what);
 void kb_proc_wake(kb_sim *sim, void *proc, uint64_t arg);
 
-/* "sip0.cube2.pe5", "the bench". Returns `text`. */
+/* "sip0.cube2.pe5", "rank 3", "the bench". Returns `text`. */
 const char *kb_proc_where(const kb_proc *proc, char *text, size_t size);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * A completion counts down as parts of some work finish; when it reaches zero everyone who waits
  * for it is woken, in the order in which they began to wait, by an event at the present time.
- * Waiters are records of whoever waits (embedded, not allocated) and must live until woken. */
+ * Waiters are records of whoever waits (embedded, not allocated) and must live until woken, or
+ * until they have left. */
 #ifndef KB_SIM_WAIT_H
 #define KB_SIM_WAIT_H
 
@@ -23,6 +24,8 @@ typedef enum kb_wait_reason {
     KB_WAIT_LAUNCH,  /* a kernel launch has not completed */
     KB_WAIT_MESSAGE, /* a control message has not completed */
     KB_WAIT_TIMER,   /* simulated time is to pass */
+    KB_WAIT_WORKERS, /* workers have not ended */
+    KB_WAIT_RANKS,   /* other ranks have not come to the same point */
     KB_WAIT_REASON_COUNT
 } kb_wait_reason;
 
@@ -30,6 +33,7 @@ const char *kb_wait_reason_name(kb_wait_reason reason);
 
 typedef struct kb_waiter {
     struct kb_waiter *next;
+    struct kb_completion *of; /* in whose list it is; null once woken */
     kb_event_fn fn;
     void *object;
     uint64_t arg;
@@ -53,5 +57,8 @@ void kb_completion_part(kb_completion *c, kb_sim *sim);
 
 /* Wake `w` when the completion is done: at once (by an event now) if it is already. */
 void kb_completion_wait(kb_completion *c, kb_sim *sim, kb_waiter *w);
+
+/* Wait no longer. False if it is too late: the waiter is being woken, or does not wait. */
+bool kb_waiter_leave(kb_waiter *w);
 
 #endif

@@ -83,6 +83,9 @@ static void a_process_left_waiting_is_still_there_when_nothing_is_pending(void *
     run(engine);
     assert_int_equal(engine->proc_count, 1); /* what the command line calls a deadlock */
     assert_string_equal(kb_wait_reason_name(proc->reason), "message");
+    kb_proc_end(proc); /* waits no longer, and is freed */
+    assert_null(never.head);
+    assert_null(engine->procs);
     kb_engine_destroy(engine);
 }
 
@@ -252,6 +255,32 @@ static void every_target_runs_once_from_the_same_picosecond(void **state)
     kb_engine_destroy(engine);
 }
 
+/* Of three launches that are under way, those of spawn 1 are stopped: one runs, one waits for it.
+ */
+static void the_launches_of_a_spawn_can_be_stopped(void **state)
+{
+    (void)state;
+    kb_engine *engine = open_engine(false);
+    tally t[3] = {0};
+    kb_launch *launch[3];
+    for (int i = 0; i < 3; i++) launch[i] = submit(engine, &t[i]);
+    launch[0]->spawn = launch[1]->spawn = 1;
+    while (!launch[0]->started) kb_engine_run(engine, KB_TIME_NEVER, 1, NULL, NULL);
+    kb_launch_stop_spawn(engine, 1);
+    kb_launch_stop_spawn(engine, 1);
+    run(engine);
+    for (int i = 0; i < 3; i++) {
+        assert_true(kb_completion_done(&launch[i]->done));
+        assert_int_equal(launch[i]->failed, i < 2);
+        assert_int_equal(launch[i]->reported, i < 2);
+    }
+    assert_int_equal(t[0].begun, t[0].stopped);
+    assert_int_equal(t[1].begun, 0);
+    assert_int_equal(t[2].begun, 12);
+    assert_int_equal(engine->proc_count, 0);
+    kb_engine_destroy(engine);
+}
+
 /* Both PEs 2 fail at the start; the ten others are stopped then and there. */
 static void a_failure_stops_the_siblings_and_completes_the_launch(void **state)
 {
@@ -298,6 +327,7 @@ int main(void)
         cmocka_unit_test(every_pe_sees_every_piece_after_mapping),
         cmocka_unit_test(a_slice_that_is_full_says_so_and_keeps_nothing),
         cmocka_unit_test(every_target_runs_once_from_the_same_picosecond),
+        cmocka_unit_test(the_launches_of_a_spawn_can_be_stopped),
         cmocka_unit_test(a_failure_stops_the_siblings_and_completes_the_launch),
         cmocka_unit_test(an_engine_can_be_dropped_in_the_middle),
     };

@@ -101,6 +101,26 @@ static void waiting_for_what_is_done_wakes_at_once_but_by_an_event(void **state)
     assert_int_equal(s->when[0], 10);
 }
 
+static void who_leaves_is_not_woken_and_the_others_keep_their_order(void **state)
+{
+    scene *s = *state;
+    for (uint64_t gone = 0; gone < 3; gone++) { /* the first, one in the middle, the last */
+        s->woken = 0;
+        kb_completion_init(&s->completion, 1);
+        for (int i = 0; i < 3; i++) kb_completion_wait(&s->completion, s->sim, &s->waiter[i]);
+        assert_true(kb_waiter_leave(&s->waiter[gone]));
+        assert_false(kb_waiter_leave(&s->waiter[gone]));
+        kb_completion_wait(&s->completion, s->sim, &s->waiter[3]);
+        finish_part(s->sim, s, 0);
+        assert_false(kb_waiter_leave(&s->waiter[3])); /* too late */
+        run(s);
+        assert_int_equal(s->woken, 3);
+        assert_int_equal(s->who[0], gone == 0 ? 1 : 0);
+        assert_int_equal(s->who[1], gone == 2 ? 1 : 2);
+        assert_int_equal(s->who[2], 3);
+    }
+}
+
 static void a_completion_without_parts_is_done_from_the_beginning(void **state)
 {
     scene *s = *state;
@@ -141,6 +161,7 @@ int main(void)
         TEST(nobody_wakes_before_the_last_part),
         TEST(waiting_for_what_is_done_wakes_at_once_but_by_an_event),
         TEST(a_completion_without_parts_is_done_from_the_beginning),
+        TEST(who_leaves_is_not_woken_and_the_others_keep_their_order),
         TEST(a_woken_waiter_and_a_done_completion_can_be_used_again),
         cmocka_unit_test(every_reason_has_a_name_of_its_own),
     };

@@ -199,7 +199,7 @@ end
 function M.deadlock(outcome, stats)
   local rows = { { "who", "call", "waits for", "since", "at" } }
   for _, w in ipairs(outcome.waiting or {}) do
-    rows[#rows + 1] = { w.who, w.call, w.reason, ns(w.since_ns), w.source or "?" }
+    rows[#rows + 1] = { w.who, w.call, w.detail or w.reason, ns(w.since_ns), w.source or "?" }
   end
   return ("deadlock at t = %s: nothing can happen any more, and these wait:\n%s"):format(
     ns(stats.sim_ns), columns(rows))

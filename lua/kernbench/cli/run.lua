@@ -188,6 +188,12 @@ local function judge(outcome, state, stats, options)
       return 1, ("kernel '%s' failed and nobody waited for it:\n%s"):format(launch.name, launch.errors)
     end
   end
+  for _, context in ipairs(runtime.unjoined) do
+    local failures = context:failures()
+    if failures then
+      return 1, "workers failed and nobody joined them:\n" .. failures
+    end
+  end
   return 0
 end
 
