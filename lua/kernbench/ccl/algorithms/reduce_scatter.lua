@@ -1,0 +1,18 @@
+--- Reduce-scatter on a ring: rank i is left with part i of the reduced inputs; N - 1 rounds of S/N bytes,
+--- with S the input's size.
+local steps = require "kernbench.ccl.steps"
+
+local M = { collective = "reduce_scatter", topology = "ring_1d", description = "ring, N - 1 rounds" }
+
+function M.kernel(c, x, out)
+  local ring = { n = c.world, me = c.rank, next = c.E, previous = c.W }
+  local count = steps.count(out)
+  for at, n in steps.segments(count, x.dtype, c.world + 3) do
+    local parts, tiles = steps.blocks(c, x.dtype, at, n, c.world, count), {}
+    for i = 0, c.world - 1 do tiles[i] = steps.load(x, parts[i]) end
+    steps.reduce_scatter(c, ring, x.dtype, parts, tiles)
+    steps.store(out, steps.cut(c, x.dtype, at, n), steps.finish(c, tiles[c.rank]))
+  end
+end
+
+return M
