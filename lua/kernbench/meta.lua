@@ -11,7 +11,17 @@ error("kernbench.meta is for editors; require kernbench.torch, kernbench.tl or k
 ---@field offset integer[]        where this PE's part begins, per dimension, from 0
 ---@field name string             of the tensor
 ---@operator add(integer): Pointer   moves by elements
+---@operator add(Tile): Pointers      one pointer per element of a tile of integers
 ---@operator sub(integer): Pointer
+
+---A block of pointers, for loads and stores of single elements: what Pointer + Tile gives.
+---@class Pointers
+---@field dtype kernbench.Dtype
+---@field shape integer[]
+---@field name string             of the tensor
+---@operator add(integer): Pointers
+---@operator add(Tile): Pointers      adds up the offsets, which broadcast
+---@operator sub(integer): Pointers
 
 ---An immutable value in the PE's TCM.
 ---@class Tile

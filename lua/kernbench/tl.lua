@@ -1,13 +1,23 @@
 --- The kernel language: what code running on a PE can do, with Triton's names.
 --
--- Functions take their arguments by position or as one table of named options. Those that wait return
--- when the PE has finished; simulated time passes meanwhile. The core is in C (src/bind/b_tl.c).
+-- Functions take their arguments by position, as one table of named options, or by position with such a
+-- table at the end. Those that wait return when the PE has finished; simulated time passes meanwhile. The
+-- core is in C (src/bind/b_tl*.c).
+---@class LoadOptions
+---@field shape? integer[]     the pointer's if absent; not with a block of pointers
+---@field dtype? kernbench.Dtype
+---@field stride? integer[]    in elements, one per dimension
+---@field mask? Tile|boolean   of bool; broadcasts to the block
+---@field other? Tile|number   what is loaded where the mask is false; 0 if absent
+---@class StoreOptions
+---@field stride? integer[]
+---@field mask? Tile|boolean
 ---@class tl
----@field load fun(ptr, shape?: integer[], dtype?: string, stride?: integer[]): Tile a block into TCM; waits
----@field load_async fun(ptr, shape?: integer[], dtype?: string, stride?: integer[]): Handle tl.wait returns the tile
----@field store fun(ptr, value: Tile, stride?: integer[]) a tile to memory; waits
----@field store_async fun(ptr, value: Tile, stride?: integer[]): Handle
----@field ref fun(ptr, shape?: integer[], dtype?: string, stride?: integer[]): Pointer a block that is streamed
+---@field load fun(ptr: Pointer|Pointers, shape?: integer[]|LoadOptions, dtype?: string|LoadOptions, ...): Tile
+---@field load_async fun(ptr: Pointer|Pointers, shape?: integer[]|LoadOptions, dtype?: string|LoadOptions, ...): Handle
+---@field store fun(ptr: Pointer|Pointers, value: Tile, options?: StoreOptions) a tile to memory; waits
+---@field store_async fun(ptr: Pointer|Pointers, value: Tile, options?: StoreOptions): Handle
+---@field ref fun(ptr: Pointer, shape?: integer[], dtype?: string, stride?: integer[]): Pointer a block that is streamed
 ---@field dot fun(a: Tile, b: Tile, acc?: Tile, out_dtype?: string): Tile matrix product; accumulates in f32
 ---@field composite fun(options: {op: "gemm", a: Tile|Pointer, b: Tile|Pointer, out: Pointer}): Handle
 ---@field wait fun(...: Handle): Tile?

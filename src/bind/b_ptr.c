@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "bind/b_ptr_block.h"
 #include "bind/bind.h"
 
 #define PTR "kernbench.ptr"
@@ -11,10 +12,15 @@ static bool is_alive(const kb_ptr *ptr)
     return ptr->owner->engine->e && ptr->owner->t == ptr->tensor;
 }
 
+void kb_check_ptr_alive(lua_State *L, const kb_ptr *ptr)
+{
+    if (!is_alive(ptr)) kb_error(L, "the tensor to which this pointer leads has been freed");
+}
+
 kb_ptr *kb_test_ptr(lua_State *L, int index)
 {
     kb_ptr *ptr = luaL_testudata(L, index, PTR);
-    if (ptr && !is_alive(ptr)) kb_error(L, "the tensor to which this pointer leads has been freed");
+    if (ptr) kb_check_ptr_alive(L, ptr);
     return ptr;
 }
 
@@ -61,6 +67,16 @@ static const kb_tensor_piece *piece_of(const kb_ptr *ptr)
     return &ptr->tensor->pieces[ptr->piece];
 }
 
+size_t kb_ptr_elements(const kb_ptr *ptr)
+{
+    return piece_of(ptr)->bytes / kb_dtype_size(ptr->dtype);
+}
+
+kb_vaddr kb_ptr_base(const kb_ptr *ptr)
+{
+    return piece_of(ptr)->va;
+}
+
 /* A block as rows of adjacent elements; distances in elements. */
 typedef struct rows {
     size_t count, stride, length;
@@ -103,8 +119,7 @@ kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
     if (!rows_of(ptr, &r))
         luaL_error(L, "%s: the rows of a %s block with these strides are not equally far apart",
                    call, kb_shape_text(ptr->rank, ptr->shape, shape));
-    const kb_tensor_piece *piece = piece_of(ptr);
-    size_t count = piece->bytes / element;
+    size_t count = kb_ptr_elements(ptr);
     uint64_t span = 0;
     int64_t end = 0;
     if (!span_of(&r, &span) || __builtin_add_overflow(span, ptr->at, &end))
@@ -116,7 +131,7 @@ kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
                    "'%s', which has %I elements here",
                    call, kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at,
                    (lua_Integer)end, ptr->tensor->name, (lua_Integer)count);
-    return (kb_va_region){.va = kb_vaddr_plus(piece->va, (uint64_t)ptr->at * element),
+    return (kb_va_region){.va = kb_vaddr_plus(kb_ptr_base(ptr), (uint64_t)ptr->at * element),
                           .rows = (uint32_t)r.count,
                           .row_bytes = r.length * element,
                           .stride = r.stride * element};
@@ -124,7 +139,7 @@ kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
 
 /* ---- fields and arithmetic ---- */
 
-static void push_sizes(lua_State *L, int rank, const size_t *sizes)
+void kb_push_sizes(lua_State *L, int rank, const size_t *sizes)
 {
     lua_createtable(L, rank, 0);
     for (int d = 0; d < rank; d++) {
@@ -140,13 +155,13 @@ static int ptr_index(lua_State *L)
     if (!strcmp(key, "dtype"))
         lua_pushstring(L, kb_dtype_name(ptr->dtype));
     else if (!strcmp(key, "shape"))
-        push_sizes(L, ptr->rank, ptr->shape);
+        kb_push_sizes(L, ptr->rank, ptr->shape);
     else if (!strcmp(key, "strides"))
-        push_sizes(L, ptr->rank, ptr->stride);
+        kb_push_sizes(L, ptr->rank, ptr->stride);
     else if (!strcmp(key, "global_shape"))
-        push_sizes(L, ptr->tensor->rank, ptr->tensor->shape);
+        kb_push_sizes(L, ptr->tensor->rank, ptr->tensor->shape);
     else if (!strcmp(key, "offset"))
-        push_sizes(L, ptr->tensor->rank, piece_of(ptr)->start);
+        kb_push_sizes(L, ptr->tensor->rank, piece_of(ptr)->start);
     else if (!strcmp(key, "name"))
         lua_pushstring(L, ptr->tensor->name);
     else
@@ -156,33 +171,6 @@ static int ptr_index(lua_State *L)
             "offset, name",
             key);
     return 1;
-}
-
-static int move_by(lua_State *L, int sign)
-{
-    int at = kb_test_ptr(L, 1) ? 1 : 2;
-    if (sign < 0 && at == 2) return luaL_error(L, "a pointer cannot be subtracted from a number");
-    kb_ptr moved = *kb_check_ptr(L, at, "pointer arithmetic");
-    int is_integer;
-    lua_Integer by = lua_tointegerx(L, 3 - at, &is_integer);
-    if (!is_integer)
-        return luaL_error(L, "pointer arithmetic: expected an integer number of elements, got %s",
-                          luaL_typename(L, 3 - at));
-    if (sign > 0 ? __builtin_add_overflow(moved.at, by, &moved.at)
-                 : __builtin_sub_overflow(moved.at, by, &moved.at))
-        return luaL_error(L, "pointer arithmetic: the number of the element overflows");
-    kb_push_ptr(L, &moved, at);
-    return 1;
-}
-
-static int ptr_add(lua_State *L)
-{
-    return move_by(L, 1);
-}
-
-static int ptr_sub(lua_State *L)
-{
-    return move_by(L, -1);
 }
 
 static int ptr_tostring(lua_State *L)
@@ -200,8 +188,8 @@ static int ptr_tostring(lua_State *L)
 }
 
 static const luaL_Reg meta[] = {{"__index", ptr_index},
-                                {"__add", ptr_add},
-                                {"__sub", ptr_sub},
+                                {"__add", kb_pointer_add},
+                                {"__sub", kb_pointer_sub},
                                 {"__tostring", ptr_tostring},
                                 {NULL, NULL}};
 
@@ -210,4 +198,5 @@ void kb_ptr_open(lua_State *L)
     luaL_newmetatable(L, PTR);
     luaL_setfuncs(L, meta, 0);
     lua_pop(L, 1);
+    kb_ptr_block_open(L);
 }

@@ -27,7 +27,15 @@ kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what);
 kb_ptr *kb_test_ptr(lua_State *L, int index);
 /* Push a copy; `owner` is the index of the tensor or pointer from which it stems. */
 kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner);
+void kb_check_ptr_alive(lua_State *L, const kb_ptr *ptr); /* raises if the tensor was freed */
 void kb_ptr_open(lua_State *L);
+
+/* How many elements the piece has into which the pointer leads. */
+size_t kb_ptr_elements(const kb_ptr *ptr);
+kb_vaddr kb_ptr_base(const kb_ptr *ptr); /* of the piece */
+
+/* Push a sequence of sizes. */
+void kb_push_sizes(lua_State *L, int rank, const size_t *sizes);
 
 /* The memory of a block of that shape at the pointer; raises if any of it lies outside the piece.
  * The block is rows of adjacent elements (single elements if the last stride is not 1), which must

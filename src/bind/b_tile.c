@@ -32,6 +32,15 @@ kb_tile *kb_check_tile(lua_State *L, int index, const char *what)
     return tile;
 }
 
+kb_array *kb_tile_array(lua_State *L, const kb_tile *tile)
+{
+    if (tile->value->known) return tile->value->array;
+    kb_engine *engine = tile->owner->engine;
+    kb_err err = {0};
+    if (engine->data && kb_engine_settle(engine, &err)) kb_raise(L, &err);
+    return tile->value->array;
+}
+
 static int tile_gc(lua_State *L)
 {
     kb_tile **box = luaL_checkudata(L, 1, TILE);

@@ -17,6 +17,10 @@ kb_tile *kb_test_tile(lua_State *L, int index);
 /* A tile that the running kernel may use; raises "WHAT: ..." otherwise. */
 kb_tile *kb_check_tile(lua_State *L, int index, const char *what);
 
+/* Its elements, computed now, borrowed. Null if there are none: without numbers only those of tiles
+ * made of constants are known. */
+kb_array *kb_tile_array(lua_State *L, const kb_tile *tile);
+
 /* "(32, 64) f16" */
 const char *kb_value_text(const kb_value *value, char *text, size_t size);
 

@@ -9,23 +9,70 @@
 
 /* ---- arguments ---- */
 
+static bool is_plain_table(lua_State *L, int index)
+{
+    if (lua_type(L, index) != LUA_TTABLE) return false;
+    if (!lua_getmetatable(L, index)) return true;
+    lua_pop(L, 1);
+    return false;
+}
+
+/* Whether the table has a field with a name. */
+static bool has_names(lua_State *L, int index)
+{
+    bool found = false;
+    for (lua_pushnil(L); !found && lua_next(L, index); lua_pop(L, 1))
+        if (lua_type(L, -2) == LUA_TSTRING) {
+            found = true;
+            lua_pop(L, 1); /* ends the traversal; the loop pops the other */
+        }
+    return found;
+}
+
+/* The keys of the table at 1 are among the names, or positions of `most` arguments at most. */
+static void check_names(lua_State *L, const char *call, const char *const *names, int most)
+{
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+        bool known = lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1;
+        if (known && lua_tointeger(L, -2) > most)
+            kb_error(L, "%s: more than %d arguments", call, most);
+        for (int i = 0; !known && names[i] && lua_type(L, -2) == LUA_TSTRING; i++)
+            known = !strcmp(lua_tostring(L, -2), names[i]);
+        if (!known) kb_error(L, "%s: unknown option '%s'", call, luaL_tolstring(L, -2, NULL));
+    }
+}
+
+/* Arguments by position, then a table of named ones on top. */
+static void unpack_trailing(lua_State *L, const char *call, const char *const *names, int count)
+{
+    lua_insert(L, 1);
+    lua_settop(L, count + 1);
+    check_names(L, call, names, 0);
+    for (int i = 0; i < count; i++) {
+        if (lua_getfield(L, 1, names[i]) == LUA_TNIL) {
+            lua_pop(L, 1);
+            continue;
+        }
+        if (!lua_isnil(L, i + 2)) kb_error(L, "%s: %s is given twice", call, names[i]);
+        lua_replace(L, i + 2);
+    }
+    lua_remove(L, 1);
+}
+
 void kb_unpack_options(lua_State *L, const char *call, const char *const *names)
 {
-    int count = 0;
+    int count = 0, top = lua_gettop(L);
     while (names[count]) count++;
-    if (lua_type(L, 1) != LUA_TTABLE || lua_getmetatable(L, 1)) {
-        lua_settop(L, count);
+    luaL_checkstack(L, count + 4, call);
+    if (!is_plain_table(L, 1)) {
+        if (top > 1 && is_plain_table(L, top) && has_names(L, top))
+            unpack_trailing(L, call, names, count);
+        else
+            lua_settop(L, count);
         return;
     }
     lua_settop(L, 1);
-    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-        bool known = lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1;
-        if (known && lua_tointeger(L, -2) > count)
-            luaL_error(L, "%s: more than %d arguments", call, count);
-        for (int i = 0; !known && i < count && lua_type(L, -2) == LUA_TSTRING; i++)
-            known = !strcmp(lua_tostring(L, -2), names[i]);
-        if (!known) luaL_error(L, "%s: unknown option '%s'", call, luaL_tolstring(L, -2, NULL));
-    }
+    check_names(L, call, names, count);
     for (int i = 0; i < count; i++) {
         if (lua_getfield(L, 1, names[i]) != LUA_TNIL) continue;
         lua_pop(L, 1);

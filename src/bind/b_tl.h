@@ -4,9 +4,9 @@
 
 #include "bind/b_tile.h"
 
-/* Functions take their arguments by position or as fields of one table. With a table, replace it by
- * the values of `names` (ended by NULL) in order; its unnamed entries come first. Unknown names are
- * errors. */
+/* Functions take their arguments by position, as fields of one table, or by position with a table
+ * of named ones at the end. Leaves the values of `names` (ended by NULL) in order. In one table its
+ * unnamed entries come first. Unknown names, and values given twice, are errors. */
 void kb_unpack_options(lua_State *L, const char *call, const char *const *names);
 
 /* Wait for the operation in the handle on top, or, asynchronous, until pe_cpu has issued it.

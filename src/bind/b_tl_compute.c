@@ -96,22 +96,15 @@ static kb_operands check_operands(lua_State *L, const char *call, const kb_compu
     return o;
 }
 
-/* The elements of operand i, computed now. */
-static kb_array *elements_now(lua_State *L, kb_proc *proc, const kb_operands *o, int i)
-{
-    kb_err err = {0};
-    if (kb_engine_settle(proc->engine, &err)) kb_raise(L, &err);
-    return kb_array_retain(o->tiles[i]->value->array);
-}
-
-/* Whether an element of operand i is zero, or negative. */
-static bool has_element(lua_State *L, kb_proc *proc, const kb_operands *o, int i, bool negative)
+/* Whether an element of operand i is zero, or negative; "no" if nobody knows. */
+static bool has_element(lua_State *L, const kb_operands *o, int i, bool negative)
 {
     int64_t zero = 0;
     kb_array *limit = NULL, *found = NULL, *any = NULL;
     bool result = false;
     if (!o->tiles[i]) return negative ? o->constants[i].integer < 0 : o->constants[i].integer == 0;
-    kb_array *array = elements_now(L, proc, o, i);
+    const kb_array *array = kb_tile_array(L, o->tiles[i]);
+    if (!array) return false;
     if (kb_array_create(array->dtype, 0, NULL, &limit, NULL) == 0) {
         kb_array_fill(limit, KB_I64, &zero);
         if (kb_binary(negative ? KB_LT : KB_EQ, array, limit, &found, NULL) == 0 &&
@@ -121,19 +114,18 @@ static bool has_element(lua_State *L, kb_proc *proc, const kb_operands *o, int i
     kb_array_release(any);
     kb_array_release(found);
     kb_array_release(limit);
-    kb_array_release(array);
     return result;
 }
 
 /* Operations of integers that some operands have no result for raise here, at the kernel's line. */
-static void check_domain(lua_State *L, kb_proc *proc, const kb_compute *c, const kb_operands *o)
+static void check_domain(lua_State *L, const kb_compute *c, const kb_operands *o)
 {
     bool division = c->op == KB_FLOORDIV || c->op == KB_MOD;
     bool count = c->op == KB_POW || c->op == KB_SHL || c->op == KB_SHR;
-    if (c->kind != KB_COMPUTE_BINARY || !proc->engine->data || !(division || count)) return;
+    if (c->kind != KB_COMPUTE_BINARY || !(division || count)) return;
     for (int i = 0; i < 2; i++)
         if (kb_dtype_is_float(o->tiles[i] ? o->tiles[i]->value->dtype : o->dtype)) return;
-    if (!has_element(L, proc, o, 1, count)) return;
+    if (!has_element(L, o, 1, count)) return;
     kb_error(L,
              division ? "%s of integers: division by zero"
                       : "%s of integers: the right operand is negative",
@@ -167,7 +159,7 @@ int kb_tl_compute(lua_State *L, const char *call, kb_compute *c, int first)
     kb_proc *proc = kb_check_kernel(L, call);
     kb_co_check_wait(L, call);
     kb_operands o = check_operands(L, call, c, first);
-    check_domain(L, proc, c, &o);
+    check_domain(L, c, &o);
     return kb_tl_run(L, proc, c, &o);
 }
 

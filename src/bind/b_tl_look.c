@@ -4,15 +4,12 @@
 #include "bind/b_tl.h"
 
 /* The array of a tile, computed now. */
-static kb_array *value_now(lua_State *L, int index, const char *call)
+static const kb_array *value_now(lua_State *L, int index, const char *call)
 {
-    kb_proc *proc = kb_check_kernel(L, call);
-    kb_tile *tile = kb_check_tile(L, index, call);
-    if (!proc->engine->data)
-        kb_error(L, "%s: numbers are switched off (--no-data or data = false)", call);
-    kb_err err = {0};
-    if (kb_engine_settle(proc->engine, &err)) kb_raise(L, &err);
-    return tile->value->array;
+    kb_check_kernel(L, call);
+    const kb_array *array = kb_tile_array(L, kb_check_tile(L, index, call));
+    if (!array) kb_error(L, "%s: numbers are switched off (--no-data or data = false)", call);
+    return array;
 }
 
 /* Where the indices at 2, 3, ... lead in an array, or the only element without indices. */
@@ -64,8 +61,11 @@ static int tl_item(lua_State *L)
 static int tl_values(lua_State *L)
 {
     lua_settop(L, 1);
-    kb_array *array = value_now(L, 1, "tl.values");
-    kb_push_array(L, kb_array_retain(array));
+    const kb_array *array = value_now(L, 1, "tl.values");
+    kb_array **copy = kb_push_array_slot(L);
+    kb_err err = {0};
+    if (kb_array_copy(array, copy, &err)) return kb_raise(L, &err);
+    kb_array_pushed(L, *copy);
     return 1;
 }
 

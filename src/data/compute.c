@@ -207,6 +207,17 @@ int kb_compute_infer(kb_compute *c, kb_err *err)
     }
 }
 
+bool kb_compute_is_known(const kb_compute *c)
+{
+    if (kb_dtype_is_float(c->dtype)) return false;
+    size_t count = 1;
+    for (int d = 0; d < c->rank; d++)
+        if (__builtin_mul_overflow(count, c->shape[d], &count)) return false;
+    for (int i = 0; i < c->in_count; i++)
+        if (!c->in[i]->known) return false;
+    return count <= KB_KNOWN_ELEMENTS;
+}
+
 /* ---- cost ---- */
 
 static uint32_t binary_passes(int op)

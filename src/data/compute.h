@@ -48,6 +48,13 @@ kb_dtype kb_compute_promote(kb_dtype a, kb_dtype b);
 int kb_compute_infer(kb_compute *c, kb_err *err);
 int kb_compute_run(const kb_compute *c, kb_value *out, kb_err *err);
 
+/* Addresses and masks are often made of constants alone (arange, comparisons with sizes). Such
+ * results, integers or masks of up to KB_KNOWN_ELEMENTS elements, are computed when the operation
+ * is issued, so that whoever needs them for timing need not wait for the op log, and has them
+ * without numbers, too. After kb_compute_infer. */
+enum { KB_KNOWN_ELEMENTS = 65536 };
+bool kb_compute_is_known(const kb_compute *c);
+
 /* Passes of the vector engine per element (hardware.md's table). 0: no data moves. */
 uint32_t kb_compute_passes(const kb_compute *c);
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "data/gemm.h"
+#include "data/masked.h"
 
 /* ---- what it uses ---- */
 
@@ -31,10 +32,13 @@ void kb_log_entry_uses(kb_log_entry *entry, kb_log_uses *uses)
     switch (entry->op) {
     case KB_LOG_LOAD:
         use_pieces(uses, KB_LOG_READS, &entry->move.pieces);
+        use_value(uses, KB_LOG_READS, entry->move.mask);
+        use_value(uses, KB_LOG_READS, entry->move.other);
         use_value(uses, KB_LOG_WRITES, entry->move.value);
         break;
     case KB_LOG_STORE:
         use_value(uses, KB_LOG_READS, entry->move.value);
+        use_value(uses, KB_LOG_READS, entry->move.mask);
         use_pieces(uses, KB_LOG_WRITES, &entry->move.pieces);
         break;
     case KB_LOG_COMPUTE:
@@ -143,16 +147,34 @@ static int run_gemm(kb_log_entry *entry, kb_err *err)
     return status;
 }
 
+static int run_load(kb_log_entry *entry, kb_err *err)
+{
+    kb_value *value = entry->move.value, *mask = entry->move.mask, *other = entry->move.other;
+    int status = ensure_array(value, err);
+    if (status) return status;
+    if (mask)
+        return kb_masked_load(&entry->move.pieces, mask->array, other ? other->array : NULL,
+                              value->array, err);
+    kb_pieces_gather(&entry->move.pieces, value->array->data);
+    return KB_OK;
+}
+
+static void run_store(const kb_log_entry *entry)
+{
+    const kb_array *array = entry->move.value->array;
+    if (entry->move.mask)
+        kb_masked_store(&entry->move.pieces, entry->move.mask->array, array);
+    else
+        kb_pieces_scatter(&entry->move.pieces, array->data);
+}
+
 int kb_log_entry_run(kb_log_entry *entry, kb_err *err)
 {
-    int status;
     switch (entry->op) {
     case KB_LOG_LOAD:
-        status = ensure_array(entry->move.value, err);
-        if (!status) kb_pieces_gather(&entry->move.pieces, entry->move.value->array->data);
-        return status;
+        return run_load(entry, err);
     case KB_LOG_STORE:
-        kb_pieces_scatter(&entry->move.pieces, entry->move.value->array->data);
+        run_store(entry);
         return KB_OK;
     case KB_LOG_COMPUTE:
         return kb_compute_run(&entry->compute.what, entry->compute.out, err);

@@ -30,7 +30,9 @@ typedef struct kb_log_entry {
         struct {
             kb_value *value;
             kb_pieces pieces;
-        } move; /* LOAD and STORE */
+            kb_value *mask;  /* which elements move (data/masked.h); or null: all do */
+            kb_value *other; /* of a masked load: what the rest is; or null: 0 */
+        } move;              /* LOAD and STORE */
         struct {
             kb_compute what;
             kb_value *out;

@@ -20,6 +20,7 @@ kb_value *kb_value_scalar(kb_dtype dtype, kb_dtype from, const void *number)
     value->dtype = dtype;
     if (kb_array_create(dtype, 0, NULL, &value->array, NULL) == 0)
         kb_array_fill(value->array, from, number);
+    value->known = value->array != NULL;
     return value;
 }
 

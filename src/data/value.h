@@ -17,6 +17,7 @@ typedef struct kb_value {
     int rank;
     size_t shape[KB_MAX_RANK];
     kb_array *array; /* null until computed */
+    bool known;      /* made of constants alone, and computed at the issue, even without numbers */
 } kb_value;
 
 kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape);

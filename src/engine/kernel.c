@@ -172,7 +172,7 @@ void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
     op->ended = sim->now;
     kb_proc *proc = op->proc;
     leave_process(op);
-    if (op->engine->data && proc) {
+    if (op->engine->data && proc && !op->in_effect) {
         op->log.started = op->dispatched;
         op->log.ended = op->ended;
         kb_oplog_append(&op->engine->log, &op->log);

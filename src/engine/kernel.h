@@ -48,15 +48,25 @@ typedef struct kb_op {
     kb_pieces pieces;   /* of a load or store: moved to pe_dma at dispatch */
     kb_composite composite;
     kb_log_entry log;
+    bool in_effect; /* its numbers are: nothing is left to append to the op log */
 } kb_op;
 
 kb_op *kb_op_retain(kb_op *op);
 void kb_op_release(kb_op *op);
 
+/* The memory that a load or store touches. The regions, one after another, hold the elements of the
+ * tile in order; with a mask, those whose byte is 1. */
+typedef struct kb_access {
+    const kb_va_region *regions;
+    size_t count;
+    const uint8_t *mask; /* borrowed; or null: all elements */
+    kb_value *other;     /* of a masked load: what the other elements are; or null: 0 */
+} kb_access;
+
 /* A tile of that shape from memory. */
-int kb_kernel_load(kb_proc *proc, const kb_va_region *from, kb_dtype dtype, int rank,
+int kb_kernel_load(kb_proc *proc, const kb_access *from, kb_dtype dtype, int rank,
                    const size_t *shape, kb_op **out, kb_err *err);
-int kb_kernel_store(kb_proc *proc, const kb_va_region *to, kb_tile *tile, kb_op **out, kb_err *err);
+int kb_kernel_store(kb_proc *proc, const kb_access *to, kb_tile *tile, kb_op **out, kb_err *err);
 
 /* A row-major matrix operand: a tile, or memory. */
 typedef struct kb_matrix_arg {

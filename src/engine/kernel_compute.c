@@ -32,17 +32,33 @@ static void fill_log(kb_log_entry *log, const kb_compute *c, kb_value *out)
     log->compute.out = kb_value_retain(out);
 }
 
-/* The same elements under another shape: no data moves, no time passes. */
-static void make_view(kb_proc *proc, const kb_compute *c, kb_tile *tile, const char *what,
-                      kb_tile **view)
+/* Have the numbers now if they are made of constants; else note in the log what gives them. */
+static int know_or_log(const kb_engine *engine, kb_log_entry *log, const kb_compute *c,
+                       kb_value *value, kb_err *err)
 {
-    kb_value *value = kb_value_create(c->dtype, c->rank, c->shape);
-    if (proc->engine->data) {
-        kb_log_entry entry = {.started = proc->engine->sim->now, .ended = proc->engine->sim->now};
-        fill_log(&entry, c, value);
-        kb_oplog_append(&proc->engine->log, &entry);
+    if (kb_compute_is_known(c)) {
+        value->known = true;
+        return kb_compute_run(c, value, err);
     }
+    if (engine->data) fill_log(log, c, value);
+    return KB_OK;
+}
+
+/* The same elements under another shape: no data moves, no time passes. */
+static int make_view(kb_proc *proc, const kb_compute *c, kb_tile *tile, const char *what,
+                     kb_tile **view, kb_err *err)
+{
+    kb_engine *engine = proc->engine;
+    kb_value *value = kb_value_create(c->dtype, c->rank, c->shape);
+    kb_log_entry entry = {.started = engine->sim->now, .ended = engine->sim->now};
+    int status = know_or_log(engine, &entry, c, value, err);
+    if (status) {
+        kb_value_release(value);
+        return status;
+    }
+    if (engine->data && !value->known) kb_oplog_append(&engine->log, &entry);
     *view = kb_tile_view(tile, value, what);
+    return KB_OK;
 }
 
 int kb_kernel_compute(kb_proc *proc, kb_compute *c, kb_tile *const inputs[3], const char *what,
@@ -52,18 +68,15 @@ int kb_kernel_compute(kb_proc *proc, kb_compute *c, kb_tile *const inputs[3], co
     *view = NULL;
     int status = kb_compute_infer(c, err);
     if (status) return status;
-    if (kb_compute_passes(c) == 0) {
-        make_view(proc, c, inputs[0], what, view);
-        return KB_OK;
-    }
+    if (kb_compute_passes(c) == 0) return make_view(proc, c, inputs[0], what, view, err);
     kb_op *op = kb_op_create(proc, what);
     status = kb_tile_create(proc, c->dtype, c->rank, c->shape, what, &op->result, err);
     if (status) return kb_op_abandon(op, status);
     for (int i = 0; i < c->in_count; i++) op->inputs[i] = kb_tile_retain(inputs[i]);
-    if (proc->engine->data)
-        fill_log(&op->log, c, op->result->value);
-    else
-        op->log.op = KB_LOG_COMPUTE;
+    op->log.op = KB_LOG_COMPUTE;
+    status = know_or_log(proc->engine, &op->log, c, op->result->value, err);
+    if (status) return kb_op_abandon(op, status);
+    op->in_effect = op->result->value->known;
     kb_op_issue(op, dispatch, math_time(proc, c));
     *out = op;
     return KB_OK;

@@ -1,5 +1,5 @@
 -- Kernels: pointers, moving data, products of matrices, tiles and handles, and what all that takes.
--- Arithmetic on tiles has a file of its own, test_tile_math.lua.
+-- Arithmetic on tiles has files of its own, test_tile_*.lua.
 local lu = require "luaunit"
 local helper = require "tests.lua.helper"
 local np = require "kernbench.np"
