@@ -19,11 +19,18 @@
 ---@field store_async fun(ptr: Pointer|Pointers, value: Tile, options?: StoreOptions): Handle
 ---@field ref fun(ptr: Pointer, shape?: integer[], dtype?: string, stride?: integer[]): Pointer a block that is streamed
 ---@field dot fun(a: Tile, b: Tile, acc?: Tile, out_dtype?: string): Tile matrix product; accumulates in f32
----@field composite fun(options: {op: "gemm", a: Tile|Pointer, b: Tile|Pointer, out: Pointer}): Handle
+---@field composite fun(options: CompositeOptions): Handle
 ---@field wait fun(...: Handle): Tile?
 ---@field program_id fun(axis?: integer): integer 0: PE in its cube, 1: cube, 2: SIP
 ---@field num_programs fun(axis?: integer): integer
 ---@field now fun(): number simulated time in ns
+
+---@class CompositeOptions
+---@field op "gemm"
+---@field a Tile|Pointer
+---@field b Tile|Pointer
+---@field out Pointer
+---@field epilogue? table[] steps such as {"bias", ptr}, {"gelu"}, {"scale", 0.5}, {"cast", "f16"}, {"softmax"}
 local core = require "kernbench.core.tl"
 
 local M = setmetatable({}, {

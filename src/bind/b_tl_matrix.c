@@ -149,10 +149,124 @@ static kb_matrix_arg check_out(lua_State *L, int index, kb_product *p)
     return (kb_matrix_arg){.va = region.va, .stride = region.stride};
 }
 
-/* tl.composite{op = "gemm", a =, b =, out =}: issues; returns a handle for tl.wait. */
+/* ---- epilogues ---- */
+
+static const struct {
+    const char *name;
+    kb_binary_op op;
+    bool row, matrix; /* what the operand may be */
+} OPERAND_STEPS[] = {{"bias", KB_ADD, true, false},
+                     {"residual", KB_ADD, false, true},
+                     {"scale", KB_MUL, true, false}};
+
+enum { OPERAND_STEP_COUNT = sizeof OPERAND_STEPS / sizeof OPERAND_STEPS[0], STEPS_MAX = 64 };
+
+static int unknown_step(lua_State *L, const char *name)
+{
+    luaL_Buffer all;
+    luaL_buffinit(L, &all);
+    luaL_addstring(&all, "bias, residual, scale, cast");
+    for (int i = 0; kb_epilogue_name(i); i++) {
+        luaL_addstring(&all, ", ");
+        luaL_addstring(&all, kb_epilogue_name(i));
+    }
+    luaL_pushresult(&all);
+    return luaL_error(L, "tl.composite: there is no step '%s' of an epilogue; there are: %s", name,
+                      lua_tostring(L, -1));
+}
+
+/* The operand at the index, which has to be a row of N elements or an M x N matrix. */
+static void check_step_operand(lua_State *L, int index, const kb_product *p, int kind,
+                               kb_product_step *s)
+{
+    char what[64], have[KB_SHAPE_TEXT + 16];
+    snprintf(what, sizeof what, "tl.composite: %s", s->name);
+    const kb_ptr *ptr = kb_test_ptr(L, index);
+    kb_tile *tile = ptr ? NULL : kb_check_tile(L, index, what);
+    int rank = ptr ? ptr->rank : tile->value->rank;
+    const size_t *shape = ptr ? ptr->shape : tile->value->shape;
+    s->kind = KB_PRODUCT_OPERAND;
+    s->op = OPERAND_STEPS[kind].op;
+    s->row = OPERAND_STEPS[kind].row;
+    s->dtype = ptr ? ptr->dtype : tile->value->dtype;
+    size_t rows = s->row ? 1 : p->M, have_rows = rank == 2 ? shape[0] : rank == 1 ? 1 : 0;
+    if (have_rows != rows || shape[rank - 1] != p->N || (rank == 1 && !s->row))
+        luaL_error(L, "%s is %s %s, the product is (%d, %d): expected (%s%d)", what,
+                   kb_shape_text(rank, shape, have), kb_dtype_name(s->dtype), (int)p->M, (int)p->N,
+                   s->row ? "" : lua_pushfstring(L, "%d, ", (int)p->M), (int)p->N);
+    s->operand.tile = tile;
+    if (!ptr) return;
+    check_rows(L, ptr, what);
+    kb_va_region region = kb_ptr_region(L, ptr, what);
+    s->operand.va = region.va;
+    s->operand.stride = region.stride;
+}
+
+/* The step in the table on top: {"gelu"}, {"bias", b}, {"scale", 0.5}, {"cast", "f16"}. */
+static void check_step(lua_State *L, const kb_product *p, kb_product_step *s)
+{
+    int at = lua_gettop(L);
+    lua_rawgeti(L, at, 1);
+    lua_rawgeti(L, at, 2);
+    if (lua_type(L, at + 1) != LUA_TSTRING)
+        luaL_error(L, "tl.composite: a step of an epilogue begins with its name, not a %s",
+                   luaL_typename(L, at + 1));
+    s->name = lua_tostring(L, at + 1); /* the table holds it */
+    for (int i = 0; i < OPERAND_STEP_COUNT; i++) {
+        if (strcmp(s->name, OPERAND_STEPS[i].name) != 0) continue;
+        if (lua_type(L, at + 2) == LUA_TNUMBER && OPERAND_STEPS[i].op == KB_MUL) {
+            s->kind = KB_PRODUCT_SCALE;
+            s->factor = lua_tonumber(L, at + 2);
+        } else {
+            check_step_operand(L, at + 2, p, i, s);
+        }
+        return;
+    }
+    if (!strcmp(s->name, "cast")) {
+        if (lua_isnil(L, at + 2)) luaL_error(L, "tl.composite: cast: to which dtype?");
+        s->kind = KB_PRODUCT_CAST;
+        s->dtype = kb_check_dtype(L, at + 2, KB_F32);
+        return;
+    }
+    s->kind = KB_PRODUCT_NAMED;
+    bool known = false;
+    for (int i = 0; kb_epilogue_name(i); i++) known |= !strcmp(s->name, kb_epilogue_name(i));
+    if (!known) unknown_step(L, s->name);
+    if (!lua_isnil(L, at + 2)) luaL_error(L, "tl.composite: %s takes no operand", s->name);
+}
+
+/* The epilogue at the index; its steps live on the stack. */
+static void check_epilogue(lua_State *L, int index, kb_product *p)
+{
+    if (lua_isnil(L, index)) return;
+    if (!lua_istable(L, index))
+        luaL_error(L, "tl.composite: epilogue is a %s; expected a sequence of steps",
+                   luaL_typename(L, index));
+    lua_Unsigned count = lua_rawlen(L, index);
+    if (count > STEPS_MAX)
+        luaL_error(L, "tl.composite: the epilogue has %d steps; at most %d", (int)count, STEPS_MAX);
+    luaL_checkstack(L, 4, "epilogue");
+    kb_product_step *steps = lua_newuserdatauv(L, (count + 1) * sizeof *steps, 0);
+    memset(steps, 0, (count + 1) * sizeof *steps);
+    int top = lua_gettop(L);
+    for (lua_Unsigned i = 0; i < count; i++) {
+        if (lua_rawgeti(L, index, (lua_Integer)i + 1) != LUA_TTABLE)
+            luaL_error(L,
+                       "tl.composite: step %d of the epilogue is a %s; expected a table such as "
+                       "{\"gelu\"}",
+                       (int)i + 1, luaL_typename(L, -1));
+        check_step(L, p, &steps[i]);
+        lua_settop(L, top);
+    }
+    p->steps = steps;
+    p->step_count = (int)count;
+}
+
+/* tl.composite{op = "gemm", a =, b =, out =, epilogue = {...}}: issues; returns a handle for
+ * tl.wait. */
 static int tl_composite(lua_State *L)
 {
-    static const char *const names[] = {"op", "a", "b", "out", NULL};
+    static const char *const names[] = {"op", "a", "b", "out", "epilogue", NULL};
     kb_proc *proc = kb_check_kernel(L, "tl.composite");
     kb_co_check_wait(L, "tl.composite");
     kb_unpack_options(L, "tl.composite", names);
@@ -164,12 +278,16 @@ static int tl_composite(lua_State *L)
     check_product(L, "tl.composite", &a, &b);
     kb_product p = product_of("tl.composite", &a, &b, a.dtype);
     p.out = check_out(L, 4, &p);
-    if (kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in))
+    check_epilogue(L, 5, &p);
+    if (!p.step_count && kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in))
         return luaL_error(L, "tl.composite: out holds %s, the operands %s",
                           kb_dtype_name(p.out_type), kb_dtype_name(p.in));
     kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
-    if (kb_kernel_product(proc, &p, &h->op, &err)) return kb_raise(L, &err);
+    if (kb_kernel_product(proc, &p, &h->op, &err)) {
+        kb_fail_at(&err, "tl.composite");
+        return kb_raise(L, &err);
+    }
     return kb_finish_issue(L, h, true, KB_WAIT_ISSUE);
 }
 

@@ -26,6 +26,17 @@ static void use_matrix(kb_log_uses *uses, int how, kb_matrix *matrix)
     use_pieces(uses, how, &matrix->pieces);
 }
 
+/* An operand in memory has a value of its own, which the entry fills. */
+static void use_epilogue(kb_log_uses *uses, kb_epilogue *e)
+{
+    for (size_t i = 0; i < e->ops.count; i++) {
+        kb_epilogue_op *op = &e->ops.data[i];
+        bool fill = op->pieces.data != NULL;
+        use_value(uses, fill ? KB_LOG_WRITES : KB_LOG_READS, op->operand);
+        use_pieces(uses, KB_LOG_READS, &op->pieces);
+    }
+}
+
 void kb_log_entry_uses(kb_log_entry *entry, kb_log_uses *uses)
 {
     uses->count = 0;
@@ -50,6 +61,7 @@ void kb_log_entry_uses(kb_log_entry *entry, kb_log_uses *uses)
         use_matrix(uses, KB_LOG_READS, &entry->gemm.b);
         use_value(uses, KB_LOG_READS, entry->gemm.acc);
         use_matrix(uses, KB_LOG_WRITES, &entry->gemm.out);
+        use_epilogue(uses, &entry->gemm.epilogue);
         break;
     }
 }
@@ -62,6 +74,7 @@ void kb_log_entry_fini(kb_log_entry *entry)
         kb_value_release(uses.use[i].value);
         if (uses.use[i].pieces) kb_vec_free(uses.use[i].pieces);
     }
+    if (entry->op == KB_LOG_GEMM) kb_vec_free(&entry->gemm.epilogue.ops);
 }
 
 /* ---- what it costs ---- */
@@ -82,7 +95,9 @@ uint64_t kb_log_entry_cost(const kb_log_entry *entry)
         return FIXED_NS + elements * kb_compute_passes(&entry->compute.what) / ELEMENTS_PER_NS;
     }
     case KB_LOG_GEMM:
-        return FIXED_NS + (uint64_t)entry->gemm.M * entry->gemm.K * entry->gemm.N / MACS_PER_NS;
+        return FIXED_NS + (uint64_t)entry->gemm.M * entry->gemm.K * entry->gemm.N / MACS_PER_NS +
+               (uint64_t)entry->gemm.M * entry->gemm.N * kb_epilogue_passes(&entry->gemm.epilogue) /
+                   ELEMENTS_PER_NS;
     default:
         return FIXED_NS + kb_value_bytes(entry->move.value) / BYTES_PER_NS;
     }
@@ -116,6 +131,27 @@ static view view_of(const kb_matrix *matrix, size_t cols, size_t rows, size_t el
     return v;
 }
 
+/* Through an array of accumulators, on which the epilogue works, into the product's C. */
+static int run_with_epilogue(const kb_epilogue *epilogue, const kb_gemm *product, kb_err *err)
+{
+    kb_gemm gemm = *product;
+    kb_array *x = NULL;
+    size_t shape[2] = {gemm.m, gemm.n}, size = kb_dtype_size(product->out);
+    gemm.out = kb_gemm_acc(gemm.in);
+    int status = kb_array_create(gemm.out, 2, shape, &x, err);
+    if (status) return status;
+    gemm.c = x->data;
+    gemm.ldc = gemm.n;
+    status = kb_gemm_run(&gemm, err);
+    if (!status) status = kb_epilogue_run(epilogue, &x, err);
+    size_t row_bytes = gemm.n * kb_dtype_size(x->dtype);
+    for (size_t i = 0; !status && i < gemm.m; i++)
+        kb_convert(product->out, (char *)product->c + i * product->ldc * size, x->dtype,
+                   (const char *)x->data + i * row_bytes, gemm.n);
+    kb_array_release(x);
+    return status;
+}
+
 static int run_gemm(kb_log_entry *entry, kb_err *err)
 {
     size_t M = entry->gemm.M, K = entry->gemm.K, N = entry->gemm.N;
@@ -139,7 +175,8 @@ static int run_gemm(kb_log_entry *entry, kb_err *err)
                     .ldc = c.stride,
                     .acc = entry->gemm.acc ? entry->gemm.acc->array->data : NULL,
                     .ldacc = N};
-    status = kb_gemm_run(&gemm, err);
+    bool more = entry->gemm.epilogue.ops.count > 0;
+    status = more ? run_with_epilogue(&entry->gemm.epilogue, &gemm, err) : kb_gemm_run(&gemm, err);
     if (!status && c.scratch) kb_pieces_scatter(&result->pieces, c.scratch);
     free(a.scratch);
     free(b.scratch);

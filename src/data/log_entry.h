@@ -11,8 +11,7 @@
 #ifndef KB_DATA_LOG_ENTRY_H
 #define KB_DATA_LOG_ENTRY_H
 
-#include "data/compute.h"
-#include "data/memory.h"
+#include "data/epilogue.h"
 #include "sim/time.h"
 
 typedef enum kb_log_op { KB_LOG_LOAD, KB_LOG_STORE, KB_LOG_GEMM, KB_LOG_COMPUTE } kb_log_op;
@@ -42,6 +41,7 @@ typedef struct kb_log_entry {
             kb_dtype in, out_type;
             kb_matrix a, b, out;
             kb_value *acc; /* or null */
+            kb_epilogue epilogue;
         } gemm;
     };
 } kb_log_entry;

@@ -121,6 +121,12 @@ kb_op *kb_op_retain(kb_op *op)
     return op;
 }
 
+static void release_held(kb_op *op)
+{
+    for (size_t i = 0; i < op->held.count; i++) kb_tile_release(op->held.data[i]);
+    kb_vec_free(&op->held);
+}
+
 void kb_op_release(kb_op *op)
 {
     if (!op || --op->refs) return;
@@ -132,6 +138,8 @@ void kb_op_release(kb_op *op)
     if (op->next) op->next->prev = op->prev;
     kb_tile_release(op->result);
     for (int i = 0; i < 3; i++) kb_tile_release(op->inputs[i]);
+    release_held(op);
+    free(op->steps);
     kb_vec_free(&op->pieces);
     kb_log_entry_fini(&op->log);
     free(op);
@@ -151,6 +159,7 @@ void kb_op_issue(kb_op *op, kb_event_fn dispatch, uint64_t arg)
     op->proc_next = proc->ops;
     if (op->proc_next) op->proc_next->proc_prev = op;
     proc->ops = op;
+    op->composite.label = (kb_command_label){proc->launch->number, proc->pe->commands, op->what};
     op->issued = kb_pe_issue(proc->pe, dispatch, op, arg);
 }
 
@@ -165,6 +174,24 @@ static void leave_process(kb_op *op)
     if (op->proc_next) op->proc_next->proc_prev = op->proc_prev;
 }
 
+/* A row in the record of stages for a command that is not a composite. */
+static void record(const kb_op *op)
+{
+    const kb_pe *pe = op->pe;
+    kb_log_op kind = op->log.op;
+    if (!pe->m->stages || kind == KB_LOG_GEMM) return;
+    kb_stage_row row = {.command = op->composite.label,
+                        .sip = (uint16_t)pe->sip,
+                        .cube = (uint16_t)pe->cube,
+                        .pe = (uint16_t)pe->number,
+                        .stage = kind == KB_LOG_LOAD    ? KB_STAGE_DMA_IN
+                                 : kind == KB_LOG_STORE ? KB_STAGE_DMA_WB
+                                                        : KB_STAGE_MATH,
+                        .start = kind == KB_LOG_COMPUTE ? op->began : pe->dma_began,
+                        .end = op->ended};
+    kb_vec_push(&pe->m->stages->rows, row);
+}
+
 void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
@@ -172,6 +199,7 @@ void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
     op->ended = sim->now;
     kb_proc *proc = op->proc;
     leave_process(op);
+    record(op);
     if (op->engine->data && proc && !op->in_effect) {
         op->log.started = op->dispatched;
         op->log.ended = op->ended;
@@ -181,6 +209,7 @@ void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
         kb_tile_release(op->inputs[i]);
         op->inputs[i] = NULL;
     }
+    release_held(op);
     kb_completion_part(&op->done, sim);
     kb_op_release(op);
     if (proc && !proc->ops && proc->ending) kb_launch_instance_idle(proc);

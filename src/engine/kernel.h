@@ -41,12 +41,14 @@ typedef struct kb_op {
     kb_pe *pe;
     kb_completion done;
     const char *what;
-    kb_time issued; /* when pe_cpu could go on */
-    kb_time dispatched, ended;
-    kb_tile *result;    /* or null */
-    kb_tile *inputs[3]; /* held until completion */
-    kb_pieces pieces;   /* of a load or store: moved to pe_dma at dispatch */
+    kb_time issued;                   /* when pe_cpu could go on */
+    kb_time dispatched, began, ended; /* began: of a vector operation, when pe_math took it up */
+    kb_tile *result;                  /* or null */
+    kb_tile *inputs[3];               /* held until completion */
+    kb_pieces pieces;                 /* of a load or store: moved to pe_dma at dispatch */
     kb_composite composite;
+    kb_tile_step *steps;    /* of the composite's epilogue */
+    kb_vec(kb_tile *) held; /* operands of the epilogue, until completion */
     kb_log_entry log;
     bool in_effect; /* its numbers are: nothing is left to append to the op log */
 } kb_op;
@@ -75,12 +77,32 @@ typedef struct kb_matrix_arg {
     uint64_t stride; /* bytes between rows */
 } kb_matrix_arg;
 
+/* A step of a composite's epilogue. */
+typedef enum kb_step_kind {
+    KB_PRODUCT_NAMED,   /* name */
+    KB_PRODUCT_OPERAND, /* op, operand, dtype, row */
+    KB_PRODUCT_SCALE,   /* factor */
+    KB_PRODUCT_CAST     /* dtype */
+} kb_step_kind;
+
+typedef struct kb_product_step {
+    kb_step_kind kind;
+    const char *name; /* for messages, too */
+    kb_binary_op op;
+    kb_matrix_arg operand; /* M x N, or N elements: a row */
+    bool row;
+    kb_dtype dtype;
+    double factor;
+} kb_product_step;
+
 typedef struct kb_product {
     uint32_t M, K, N;
     kb_dtype in, out_type;
     kb_matrix_arg a, b;
     kb_matrix_arg out; /* neither tile nor va: a new tile in TCM */
     kb_tile *acc;      /* or null; of the accumulator's type */
+    const kb_product_step *steps;
+    int step_count;
     const char *what;
 } kb_product;
 

@@ -7,7 +7,9 @@ static void dispatch(kb_sim *sim, void *object, uint64_t time)
 {
     kb_op *op = object;
     op->dispatched = sim->now;
-    kb_sim_at(sim, kb_link_claim(&op->pe->math, sim->now, time, 0), kb_op_complete, op, 0);
+    kb_time end = kb_link_claim(&op->pe->math, sim->now, time, 0);
+    op->began = end - time;
+    kb_sim_at(sim, end, kb_op_complete, op, 0);
 }
 
 /* The engine walks over the larger of operands and result, at the width of the widest element. */

@@ -1,6 +1,7 @@
 /* Products of matrices: tl.dot and composites. */
 #include <assert.h>
 
+#include "data/gemm.h"
 #include "engine/kernel_op.h"
 
 static void dispatch_composite(kb_sim *sim, void *object, uint64_t arg)
@@ -36,7 +37,6 @@ static kb_matrix log_matrix(kb_pe *pe, const kb_matrix_arg *arg, uint32_t rows, 
 
 static void fill_log(kb_op *op, const kb_product *p, const kb_matrix_arg *out)
 {
-    op->log.op = KB_LOG_GEMM;
     if (!op->engine->data) return;
     op->log.gemm.M = p->M;
     op->log.gemm.K = p->K;
@@ -47,6 +47,82 @@ static void fill_log(kb_op *op, const kb_product *p, const kb_matrix_arg *out)
     op->log.gemm.b = log_matrix(op->pe, &p->b, p->K, p->N, p->in);
     op->log.gemm.out = log_matrix(op->pe, out, p->M, p->N, p->out_type);
     op->log.gemm.acc = p->acc ? kb_value_retain(p->acc->value) : NULL;
+}
+
+/* ---- epilogues ---- */
+
+static int add_operand(kb_op *op, const kb_product *p, const kb_product_step *s, kb_err *err)
+{
+    kb_tile *tile = s->operand.tile;
+    size_t shape[2] = {s->row ? 1 : p->M, p->N};
+    kb_value *value = tile ? kb_value_retain(tile->value) : kb_value_create(s->dtype, 2, shape);
+    kb_epilogue_op *added = kb_epilogue_operand(&op->log.gemm.epilogue, s->op, value, err);
+    kb_value_release(value);
+    if (!added) return err->code;
+    if (tile) {
+        kb_vec_push(&op->held, kb_tile_retain(tile));
+    } else if (op->engine->data) {
+        kb_va_region region = {s->operand.va, s->row ? 1 : p->M, p->N * kb_dtype_size(s->dtype),
+                               s->operand.stride};
+        return kb_pe_translate(op->pe, &region, &added->pieces, err);
+    }
+    return KB_OK;
+}
+
+static int add_step(kb_op *op, const kb_product *p, const kb_product_step *s, kb_err *err)
+{
+    kb_epilogue *e = &op->log.gemm.epilogue;
+    switch (s->kind) {
+    case KB_PRODUCT_OPERAND:
+        return add_operand(op, p, s, err);
+    case KB_PRODUCT_SCALE:
+        return kb_epilogue_scale(e, s->factor, err);
+    case KB_PRODUCT_CAST:
+        return kb_epilogue_cast(e, s->dtype, err);
+    default:
+        return kb_epilogue_step(e, s->name, err);
+    }
+}
+
+/* Operation i as the hardware sees it. `s`: the step that it belongs to. */
+static kb_tile_step tile_step(const kb_epilogue_op *op, const kb_product_step *s, kb_dtype x)
+{
+    bool with = s->kind == KB_PRODUCT_OPERAND;
+    kb_tile_step step = {.passes = op->passes,
+                         .width = op->width,
+                         .x_bytes = (uint32_t)kb_dtype_size(x),
+                         .tree = op->what.kind == KB_COMPUTE_REDUCE,
+                         .whole_rows = op->whole_rows};
+    if (!with) return step;
+    step.with = s->row ? KB_STEP_ROW : KB_STEP_MATRIX;
+    step.operand = operand(&s->operand, s->dtype);
+    return step;
+}
+
+static int add_epilogue(kb_op *op, const kb_product *p, kb_err *err)
+{
+    kb_epilogue *e = &op->log.gemm.epilogue;
+    kb_vec(kb_tile_step) steps = {0};
+    kb_epilogue_init(e, p->M, p->N, kb_gemm_acc(p->in));
+    int status = KB_OK;
+    for (int i = 0; !status && i < p->step_count; i++) {
+        size_t first = e->ops.count;
+        kb_dtype x = e->x.dtype;
+        status = add_step(op, p, &p->steps[i], err);
+        for (size_t n = first; n < e->ops.count; n++) {
+            kb_vec_push(&steps, tile_step(&e->ops.data[n], &p->steps[i], x));
+            if (!e->ops.data[n].to_t) x = e->ops.data[n].what.dtype;
+        }
+        if (status) kb_fail_at(err, "step %d of the epilogue, %s", i + 1, p->steps[i].name);
+    }
+    op->steps = steps.data;
+    op->composite.steps = steps.data;
+    op->composite.step_count = (uint32_t)steps.count;
+    if (!status && kb_dtype_is_float(e->x.dtype) != kb_dtype_is_float(p->out_type))
+        status = kb_fail(err, KB_EINVAL,
+                         "out holds %s, the result is %s: end the epilogue with {\"cast\", ...}",
+                         kb_dtype_name(p->out_type), kb_dtype_name(e->x.dtype));
+    return status;
 }
 
 int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *err)
@@ -70,7 +146,9 @@ int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *e
                        .acc_bytes = p->acc ? (uint32_t)kb_dtype_size(p->acc->value->dtype) : 0,
                        .done = kb_op_complete,
                        .object = op};
-    int status = kb_composite_check(&op->composite, err);
+    op->log.op = KB_LOG_GEMM;
+    int status = p->step_count ? add_epilogue(op, p, err) : KB_OK;
+    if (!status) status = kb_composite_check(&op->composite, err);
     if (status) return kb_op_abandon(op, status);
     op->inputs[0] = kb_tile_retain(p->a.tile);
     op->inputs[1] = kb_tile_retain(p->b.tile);

@@ -80,6 +80,7 @@ kb_launch *kb_launch_submit(kb_engine *engine, const char *name, int sip, kb_msg
     kb_launch *launch = kb_xcalloc(1, sizeof *launch);
     *launch = (kb_launch){.engine = engine,
                           .name = kb_xstrdup(name),
+                          .number = engine->launch_count,
                           .msg = {.m = engine->m,
                                   .sip = sip,
                                   .synchronised = true,

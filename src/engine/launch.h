@@ -15,6 +15,7 @@ typedef struct kb_launch {
     struct kb_launch *next; /* in the order of submission */
     uint32_t spawn;         /* of the worker that submitted it; 0: the bench did */
     char *name;
+    uint32_t number; /* in that order, from 0 */
     kb_msg msg;
     kb_completion done; /* at the host */
     uint32_t pe_count;

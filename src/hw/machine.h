@@ -47,6 +47,7 @@ typedef struct kb_machine {
     kb_path path;               /* scratch for routes */
 
     kb_pool tiles;                           /* of composites, under way */
+    struct kb_stages *stages;                /* a record of them, or null; borrowed */
     struct kb_txn *txn_free[KB_TXN_CLASSES]; /* by power of two of the hops they have room for */
     struct kb_txn *txns_made;
     uint64_t txns_started, txns_completed;

@@ -57,6 +57,7 @@ typedef struct kb_pe {
     kb_dma_queue dma_queue[2][KB_VC_COUNT];
     kb_vc dma_served[2];  /* virtual channel that had the last grant */
     uint64_t dma_arrival; /* number of the next transaction to queue */
+    kb_time dma_began;    /* first grant of the move whose `done` is being called */
     kb_dma_books dma_books[2][KB_VC_COUNT];
     kb_link fetch, store; /* the read and the write port of TCM */
     kb_link gemm, math;   /* engines: FIFOs with known service times */

@@ -47,6 +47,7 @@ typedef struct kb_dma_command {
     dma_place *place;
     uint64_t arrival;        /* of the present piece in the queue: its number */
     kb_time queued, granted; /* of the present piece */
+    kb_time began;           /* grant of the first piece */
     kb_event_fn done;
     void *object;
     uint64_t arg;
@@ -132,6 +133,7 @@ static void piece_done(kb_sim *sim, void *object, uint64_t arg)
     }
     dma_command finished = *c;
     forget(c);
+    finished.pe->dma_began = finished.began;
     finished.done(sim, finished.object, finished.arg);
 }
 
@@ -142,6 +144,7 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
     kb_pe *pe = c->pe;
     kb_dma_books *books = &pe->dma_books[c->direction][c->vc];
     c->granted = sim->now;
+    if (c->started == 0) c->began = sim->now;
     books->grants++;
     books->waited += sim->now - c->queued;
     const kb_piece *piece = &c->pieces.data[c->started++];

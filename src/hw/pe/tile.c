@@ -1,16 +1,8 @@
-#include "hw/pe/tile.h"
+#include "hw/pe/tile_token.h"
 
 #include <assert.h>
 
-/* One tile on its way. */
-typedef struct kb_tile_token {
-    kb_composite *c;
-    struct kb_tile_token *next; /* fed after this one, while neither has been fetched */
-    uint32_t m0, n0, k0;
-    kb_gemm_tile size;
-    uint32_t dma_left;     /* operand reads under way */
-    uint64_t staged_bytes; /* room that it takes in the scheduler's part of TCM */
-} token;
+typedef kb_tile_token token;
 
 static uint32_t least(uint32_t a, uint32_t b)
 {
@@ -27,27 +19,26 @@ static uint64_t b_bytes(const token *t)
     return (uint64_t)t->size.k * t->size.n * t->c->b.element_bytes;
 }
 
-static uint64_t out_bytes(const token *t)
+void kb_tile_record(const token *t, kb_stage stage, kb_time start, kb_time end)
 {
-    return (uint64_t)t->size.m * t->size.n * t->c->out.element_bytes;
+    const kb_pe *pe = t->c->pe;
+    if (!pe->m->stages) return;
+    kb_stage_row row = {.command = t->c->label,
+                        .sip = (uint16_t)pe->sip,
+                        .cube = (uint16_t)pe->cube,
+                        .pe = (uint16_t)pe->number,
+                        .stage = (uint8_t)stage,
+                        .whole_rows = kb_tile_is_block(t),
+                        .tile = t->number,
+                        .m0 = t->m0,
+                        .n0 = t->n0,
+                        .k0 = t->k0,
+                        .start = start,
+                        .end = end};
+    kb_vec_push(&pe->m->stages->rows, row);
 }
 
-static bool is_last_k(const token *t)
-{
-    return t->k0 + t->size.k == t->c->K;
-}
-
-static kb_va_region tile_region(const kb_operand *o, uint32_t row, uint32_t col, uint32_t rows,
-                                uint32_t cols)
-{
-    uint64_t at = row * o->stride + (uint64_t)col * o->element_bytes;
-    return (kb_va_region){kb_vaddr_plus(o->va, at), rows, (uint64_t)cols * o->element_bytes,
-                          o->stride};
-}
-
-static void feed(kb_pe *pe);
-
-static void move(token *t, int direction, const kb_va_region *region, kb_event_fn done)
+void kb_tile_move(token *t, int direction, const kb_va_region *region, kb_event_fn done)
 {
     kb_pieces pieces = {0};
     int status = kb_pe_translate(t->c->pe, region, &pieces, NULL);
@@ -56,37 +47,21 @@ static void move(token *t, int direction, const kb_va_region *region, kb_event_f
     kb_pe_dma(t->c->pe, direction, &pieces, done, t, 0);
 }
 
-static void result_in_place(kb_sim *sim, void *object, uint64_t arg)
+static void multiply(kb_sim *sim, token *t)
 {
-    (void)arg;
-    token *t = object;
-    kb_composite *c = t->c;
-    kb_pool_give(&c->pe->m->tiles, t);
-    if (--c->results == 0) c->done(sim, c->object, c->arg);
-}
-
-static void stored(kb_sim *sim, void *object, uint64_t arg)
-{
-    token *t = object;
-    if (t->c->out.pinned) {
-        result_in_place(sim, t, arg);
-        return;
-    }
-    kb_va_region region = tile_region(&t->c->out, t->m0, t->n0, t->size.m, t->size.n);
-    move(t, KB_DMA_WRITE, &region, result_in_place);
-}
-
-static void multiplied(kb_sim *sim, void *object, uint64_t arg)
-{
-    (void)arg;
-    token *t = object;
-    kb_pe *pe = t->c->pe;
-    if (!is_last_k(t)) {
+    const kb_composite *c = t->c;
+    kb_pe *pe = c->pe;
+    bool last = kb_tile_is_last_k(t);
+    kb_time time = kb_pe_gemm_time(pe->m, t->size, c->a.element_bytes, last);
+    kb_time end = kb_link_claim(&pe->gemm, sim->now, time, 0);
+    uint64_t macs = (uint64_t)t->size.m * t->size.n * t->size.k;
+    pe->macs += macs;
+    pe->macs_by_size[__builtin_ctz(c->a.element_bytes) & 3] += macs;
+    kb_tile_record(t, KB_STAGE_GEMM, end - time, end);
+    if (last)
+        kb_sim_at(sim, end, kb_tile_out, t, 0);
+    else
         kb_pool_give(&pe->m->tiles, t);
-        return;
-    }
-    kb_time time = kb_pe_store_time(pe->m, out_bytes(t));
-    kb_sim_at(sim, kb_link_claim(&pe->store, sim->now, time, out_bytes(t)), stored, t, 0);
 }
 
 static void fetched(kb_sim *sim, void *object, uint64_t arg)
@@ -94,14 +69,10 @@ static void fetched(kb_sim *sim, void *object, uint64_t arg)
     (void)arg;
     token *t = object;
     kb_pe *pe = t->c->pe;
-    kb_time time = kb_pe_gemm_time(pe->m, t->size, t->c->a.element_bytes, is_last_k(t));
-    uint64_t macs = (uint64_t)t->size.m * t->size.n * t->size.k;
-    pe->macs += macs;
-    pe->macs_by_size[__builtin_ctz(t->c->a.element_bytes) & 3] += macs;
-    kb_sim_at(sim, kb_link_claim(&pe->gemm, sim->now, time, 0), multiplied, t, 0);
     pe->staged_tiles--;
     pe->staged_bytes -= t->staged_bytes;
-    feed(pe);
+    multiply(sim, t);
+    kb_tile_feed(pe);
 }
 
 static void fetch(token *t)
@@ -110,8 +81,11 @@ static void fetch(token *t)
     kb_sim *sim = pe->m->sim;
     uint64_t bytes = a_bytes(t) + b_bytes(t);
     if (t->k0 == 0) bytes += (uint64_t)t->size.m * t->size.n * t->c->acc_bytes;
+    if (kb_tile_is_last_k(t)) bytes += kb_tile_operand_bytes(t);
     kb_time time = kb_pe_fetch_time(pe->m, bytes);
-    kb_sim_at(sim, kb_link_claim(&pe->fetch, sim->now, time, bytes), fetched, t, 0);
+    kb_time end = kb_link_claim(&pe->fetch, sim->now, time, bytes);
+    kb_tile_record(t, KB_STAGE_FETCH, end - time, end);
+    kb_sim_at(sim, end, fetched, t, 0);
 }
 
 /* Tiles are fetched in the order in which they were fed, whatever order their operands come in: the
@@ -127,9 +101,9 @@ static void fetch_in_order(kb_pe *pe)
 
 static void operand_in(kb_sim *sim, void *object, uint64_t arg)
 {
-    (void)sim;
     (void)arg;
     token *t = object;
+    kb_tile_record(t, KB_STAGE_DMA_IN, t->c->pe->dma_began, sim->now);
     t->dma_left--;
     fetch_in_order(t->c->pe);
 }
@@ -143,32 +117,50 @@ static void start_tile(token *t)
     else
         pe->fed = t;
     pe->last_fed = t;
-    t->dma_left = (uint32_t)!c->a.pinned + (uint32_t)!c->b.pinned;
+    bool last = kb_tile_is_last_k(t);
+    t->dma_left = (uint32_t)!c->a.pinned + (uint32_t)!c->b.pinned + (last ? kb_tile_streams(t) : 0);
     pe->staged_tiles++;
     pe->staged_bytes += t->staged_bytes;
-    kb_va_region a = tile_region(&c->a, t->m0, t->k0, t->size.m, t->size.k);
-    kb_va_region b = tile_region(&c->b, t->k0, t->n0, t->size.k, t->size.n);
-    if (!c->a.pinned) move(t, KB_DMA_READ, &a, operand_in);
-    if (!c->b.pinned) move(t, KB_DMA_READ, &b, operand_in);
+    kb_va_region a = kb_tile_region(&c->a, t->m0, t->k0, t->size.m, t->size.k);
+    kb_va_region b = kb_tile_region(&c->b, t->k0, t->n0, t->size.k, t->size.n);
+    if (!c->a.pinned) kb_tile_move(t, KB_DMA_READ, &a, operand_in);
+    if (!c->b.pinned) kb_tile_move(t, KB_DMA_READ, &b, operand_in);
+    if (last) kb_tile_read_operands(t, operand_in);
     fetch_in_order(pe);
+}
+
+/* What the next tile takes in the scheduler's part of TCM until it is fetched. */
+static uint64_t next_bytes(const kb_composite *c)
+{
+    return c->tile_bytes + (c->K - c->fed_k <= c->tile.k ? c->step_bytes : 0);
+}
+
+static bool begins_block(const kb_composite *c)
+{
+    return c->fed_n == 0 && c->fed_k == 0;
 }
 
 /* Whether there is room for one more; a tile that is larger than all of it goes alone. */
 static bool has_room(const kb_pe *pe, const kb_composite *c)
 {
     if (pe->staged_tiles == kb_pe_tile_queue(pe->m)) return false;
-    return pe->staged_bytes == 0 ||
-           pe->staged_bytes + c->tile_bytes <= kb_pe_tcm_reserved_bytes(pe->m);
+    uint64_t bytes = next_bytes(c) + (begins_block(c) ? c->block_bytes : 0);
+    return pe->staged_bytes == 0 || pe->staged_bytes + bytes <= kb_pe_tcm_reserved_bytes(pe->m);
 }
 
 static token *next_tile(kb_composite *c)
 {
     token *t = kb_pool_take(&c->pe->m->tiles);
-    *t = (token){
-        .c = c, .m0 = c->fed_m, .n0 = c->fed_n, .k0 = c->fed_k, .staged_bytes = c->tile_bytes};
+    *t = (token){.c = c,
+                 .number = c->fed++,
+                 .m0 = c->fed_m,
+                 .n0 = c->fed_n,
+                 .k0 = c->fed_k,
+                 .staged_bytes = next_bytes(c)};
     t->size.m = least(c->tile.m, c->M - t->m0);
     t->size.n = least(c->tile.n, c->N - t->n0);
     t->size.k = least(c->tile.k, c->K - t->k0);
+    if (begins_block(c)) c->pe->staged_bytes += c->block_bytes;
     c->fed_k += t->size.k;
     if (c->fed_k < c->K) return t;
     c->fed_k = 0;
@@ -185,7 +177,7 @@ size_t kb_tile_token_bytes(void)
 }
 
 /* Feed tiles of the oldest composite while there is room; then go on to the next one. */
-static void feed(kb_pe *pe)
+void kb_tile_feed(kb_pe *pe)
 {
     while (pe->feeding) {
         kb_composite *c = pe->feeding;
@@ -202,6 +194,8 @@ static uint64_t ceil_div(uint64_t a, uint64_t b)
     return (a + b - 1) / b;
 }
 
+/* ---- composites ---- */
+
 /* What a tile of streamed operands takes in the scheduler's part of TCM. */
 static uint64_t tile_bytes(const kb_composite *c)
 {
@@ -211,23 +205,69 @@ static uint64_t tile_bytes(const kb_composite *c)
     return bytes;
 }
 
+/* The same of the streamed operands of steps [first, last), for m x n results. */
+static uint64_t step_bytes(const kb_composite *c, uint32_t first, uint32_t last, uint64_t m,
+                           uint64_t n)
+{
+    uint64_t bytes = 0;
+    for (const kb_tile_step *s = c->steps + first; s < c->steps + last; s++)
+        if (s->with != KB_STEP_ALONE && !s->operand.pinned)
+            bytes += (s->with == KB_STEP_ROW ? n : m * n) * s->operand.element_bytes;
+    return bytes;
+}
+
+/* Cut into tiles: what takes place tile by tile, and what on blocks of rows. */
+static void plan(kb_composite *c)
+{
+    c->tile = kb_pe_gemm_tile(c->pe->m);
+    c->tile_steps = 0;
+    while (c->tile_steps < c->step_count &&
+           (c->N <= c->tile.n || !c->steps[c->tile_steps].whole_rows))
+        c->tile_steps++;
+    c->tile_bytes = tile_bytes(c);
+    c->step_bytes = step_bytes(c, 0, c->tile_steps, c->tile.m, c->tile.n);
+    c->results = ceil_div(c->M, c->tile.m) * ceil_div(c->N, c->tile.n);
+    c->block_bytes = 0;
+    if (c->tile_steps == c->step_count) return;
+    uint64_t rows = least(c->tile.m, c->M);
+    c->results = ceil_div(c->M, c->tile.m);
+    c->block_bytes = rows * c->N * c->steps[c->tile_steps].x_bytes +
+                     step_bytes(c, c->tile_steps, c->step_count, rows, c->N);
+}
+
 static int check_mapped(const kb_composite *c, const kb_operand *o, uint32_t rows, uint32_t cols,
                         kb_err *err)
 {
     if (o->pinned) return KB_OK;
-    kb_va_region all = tile_region(o, 0, 0, rows, cols);
+    kb_va_region all = kb_tile_region(o, 0, 0, rows, cols);
     kb_pieces pieces = {0};
     int status = kb_pe_translate(c->pe, &all, &pieces, err);
     kb_vec_free(&pieces);
     return status;
 }
 
-int kb_composite_check(const kb_composite *c, kb_err *err)
+static int check_block(const kb_composite *c, kb_err *err)
 {
+    uint64_t room = kb_pe_tcm_reserved_bytes(c->pe->m);
+    if (!c->block_bytes || c->block_bytes + c->tile_bytes + c->step_bytes <= room) return KB_OK;
+    return kb_fail(err, KB_EINVAL,
+                   "a step of the epilogue needs whole rows: %u rows of %u columns and a tile's "
+                   "operands take %llu bytes, the scheduler's part of TCM has %llu",
+                   least(c->tile.m, c->M), c->N,
+                   (unsigned long long)(c->block_bytes + c->tile_bytes + c->step_bytes),
+                   (unsigned long long)room);
+}
+
+int kb_composite_check(kb_composite *c, kb_err *err)
+{
+    plan(c);
     int status = check_mapped(c, &c->a, c->M, c->K, err);
     if (!status) status = check_mapped(c, &c->b, c->K, c->N, err);
     if (!status) status = check_mapped(c, &c->out, c->M, c->N, err);
-    return status;
+    for (const kb_tile_step *s = c->steps; !status && s < c->steps + c->step_count; s++)
+        if (s->with != KB_STEP_ALONE)
+            status = check_mapped(c, &s->operand, s->with == KB_STEP_ROW ? 1 : c->M, c->N, err);
+    return status ? status : check_block(c, err);
 }
 
 void kb_composite_dispatch(kb_sim *sim, void *object, uint64_t arg)
@@ -237,10 +277,8 @@ void kb_composite_dispatch(kb_sim *sim, void *object, uint64_t arg)
     kb_composite *c = object;
     kb_pe *pe = c->pe;
     assert(c->M > 0 && c->K > 0 && c->N > 0);
-    c->tile = kb_pe_gemm_tile(pe->m);
-    c->fed_m = c->fed_n = c->fed_k = 0;
-    c->tile_bytes = tile_bytes(c);
-    c->results = ceil_div(c->M, c->tile.m) * ceil_div(c->N, c->tile.n);
+    plan(c);
+    c->fed_m = c->fed_n = c->fed_k = c->fed = 0;
     c->next = NULL;
     if (pe->feeding) {
         pe->last->next = c;
@@ -248,5 +286,5 @@ void kb_composite_dispatch(kb_sim *sim, void *object, uint64_t arg)
         return;
     }
     pe->feeding = pe->last = c;
-    feed(pe);
+    kb_tile_feed(pe);
 }

@@ -1,0 +1,57 @@
+/* One tile on its way. Private to tile.c and tile_out.c. */
+#ifndef KB_HW_PE_TILE_TOKEN_H
+#define KB_HW_PE_TILE_TOKEN_H
+
+#include "hw/pe/tile.h"
+
+/* Of a result with all its columns once a block of rows is complete: then n0 is 0, size.n N. */
+typedef struct kb_tile_token {
+    kb_composite *c;
+    struct kb_tile_token *next; /* fed after this one, while neither has been fetched */
+    uint32_t number;            /* in the order of feeding */
+    uint32_t m0, n0, k0;
+    kb_gemm_tile size;
+    uint32_t dma_left;     /* operand reads under way */
+    uint64_t staged_bytes; /* room that it takes in the scheduler's part of TCM */
+} kb_tile_token;
+
+static inline bool kb_tile_is_last_k(const kb_tile_token *t)
+{
+    return t->k0 + t->size.k == t->c->K;
+}
+
+static inline bool kb_tile_is_block(const kb_tile_token *t)
+{
+    return t->c->tile_steps < t->c->step_count && t->size.n == t->c->N;
+}
+
+/* Rows row ... row + rows - 1, columns col ... of a matrix in memory. */
+static inline kb_va_region kb_tile_region(const kb_operand *o, uint32_t row, uint32_t col,
+                                          uint32_t rows, uint32_t cols)
+{
+    uint64_t at = row * o->stride + (uint64_t)col * o->element_bytes;
+    return (kb_va_region){kb_vaddr_plus(o->va, at), rows, (uint64_t)cols * o->element_bytes,
+                          o->stride};
+}
+
+/* Move a region that kb_composite_check has seen; then done(sim, token, 0). */
+void kb_tile_move(kb_tile_token *t, int direction, const kb_va_region *region, kb_event_fn done);
+
+/* Let tiles in while there is room. */
+void kb_tile_feed(kb_pe *pe);
+
+/* Add a row to the record of stages, if there is one. */
+void kb_tile_record(const kb_tile_token *t, kb_stage stage, kb_time start, kb_time end);
+
+/* ---- tile_out.c: from the accumulator to its place ---- */
+
+/* Event: the last product of the accumulation is done. */
+void kb_tile_out(kb_sim *sim, void *token, uint64_t arg);
+
+/* Operands of the steps that take place with this token: how many stream, their bytes; reading
+ * those that stream, each followed by done(sim, token, 0). */
+uint32_t kb_tile_streams(const kb_tile_token *t);
+uint64_t kb_tile_operand_bytes(const kb_tile_token *t);
+void kb_tile_read_operands(kb_tile_token *t, kb_event_fn done);
+
+#endif
