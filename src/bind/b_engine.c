@@ -359,6 +359,7 @@ int luaopen_kernbench_core(lua_State *L)
     luaL_setfuncs(L, kb_tensor_engine_methods, 0);
     luaL_setfuncs(L, kb_launch_engine_methods, 0);
     luaL_setfuncs(L, kb_stats_engine_methods, 0);
+    luaL_setfuncs(L, kb_stages_engine_methods, 0);
     luaL_setfuncs(L, kb_worker_engine_methods, 0);
     luaL_setfuncs(L, kb_event_engine_methods, 0);
     lua_setfield(L, -2, "__index");
@@ -369,6 +370,7 @@ int luaopen_kernbench_core(lua_State *L)
     lua_pop(L, 1);
     kb_tensor_open(L);
     kb_launch_open(L);
+    kb_stages_open(L);
     kb_worker_open(L);
     kb_event_open(L);
     kb_probe_open(L);

@@ -54,10 +54,12 @@ int luaopen_kernbench_core_topo(lua_State *L);
 extern const luaL_Reg kb_tensor_engine_methods[];
 extern const luaL_Reg kb_launch_engine_methods[];
 extern const luaL_Reg kb_stats_engine_methods[];
+extern const luaL_Reg kb_stages_engine_methods[];
 extern const luaL_Reg kb_worker_engine_methods[];
 extern const luaL_Reg kb_event_engine_methods[];
 void kb_tensor_open(lua_State *L);
 void kb_launch_open(lua_State *L);
+void kb_stages_open(lua_State *L);
 void kb_worker_open(lua_State *L);
 void kb_event_open(lua_State *L);
 

@@ -36,8 +36,9 @@ typedef struct kb_stage_row {
     kb_command_label command;
     uint16_t sip, cube, pe;
     uint8_t stage;
-    bool whole_rows;     /* a row pass of an epilogue, for all tiles of a block of rows */
-    uint32_t tile;       /* number within the composite, in the order m, n, k; 0 */
+    bool of_tile;        /* of a composite; else the rest does not count */
+    bool whole_rows;     /* of all tiles of a block of rows; the number is the last one's */
+    uint32_t tile;       /* number within the composite, in the order m, n, k */
     uint32_t m0, n0, k0; /* where it begins */
     kb_time start, end;
 } kb_stage_row;

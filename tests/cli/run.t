@@ -81,3 +81,30 @@ true
 
 # Quiet means quiet
 $ kernbench $ROOT/benches/gemm_single_pe.lua -q
+
+# The record of stages: the kernel begins at 3 x 173.56 + 2 x 108.4 + 40.18 = 777.66, takes 132.72 (docs/latency-model.md)
+$ kernbench $ROOT/benches/gemm_single_pe.lua -q --K 64 --stages s.json
+$ ls | grep '^[st]\.'
+s.json
+$ cat >stages.lua <<'END'
+> local s = require("cjson").decode(io.open("s.json"):read("a"))
+> assert(s.schema == 1 and #s.stages == 6)
+> for i, row in ipairs(s.stages) do
+>   assert(row.launch == 0 and row.call == "tl.composite" and row.scope == "tile" and row.tile == 0)
+>   if i > 1 then assert(row.start_ns == s.stages[i - 1].end_ns) end
+> end
+> print(s.stages[1].start_ns, s.stages[6].end_ns)
+> END
+$ lua5.4 stages.lua
+780.66	910.38
+$ kernbench $ROOT/benches/gemm_single_pe.lua -q --stages s.txt
+kernbench: --stages: s.txt: expected a name that ends in .csv or .json
+[2]
+$ kernbench $ROOT/benches/gemm_single_pe.lua -q --stages nowhere/s.csv
+kernbench: --stages: nowhere/s.csv.part: No such file or directory
+[2]
+$ kernbench $ROOT/benches/gemm_single_pe.lua -q --wrong 1 --stages t.csv
+kernbench: unknown option '--wrong'; see `kernbench gemm_single_pe.lua --help`
+[2]
+$ ls | grep '^[st]\.'
+s.json

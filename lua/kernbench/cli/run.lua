@@ -8,7 +8,7 @@ local report = require "kernbench.cli.report"
 local M = {}
 
 -- Common flags: true when a value follows.
-local FLAGS = { bench = true, topology = true, device = true, set = true, seed = true, ["max-time"] = true,
+local FLAGS = { bench = true, topology = true, device = true, set = true, seed = true, ["max-time"] = true, stages = true,
   ["max-events"] = true, ["no-data"] = false, ["verify-data"] = false, json = false, quiet = false, progress = false,
   help = false }
 
@@ -40,6 +40,7 @@ local function make_parser()
     :convert(number("--max-time", "a number of ns above 0", function(n) return n > 0 and n or nil end))
   parser:option("--max-events", "End with exit code 4 after this many events.")
     :convert(number("--max-events", "an integer above 0", function(n) return n > 0 and math.tointeger(n) or nil end))
+  parser:option("--stages", "Record what every engine of a PE did, stage by stage, in FILE (.csv or .json)."):argname("FILE")
   parser:flag("--json", "Print one JSON object instead of the summary; the bench's prints go to stderr.")
   parser:flag("--progress", "Show progress even when standard error is not a terminal.")
   parser:flag("-q --quiet", "No summary, no progress.")
@@ -206,6 +207,14 @@ local function run_file(path, options, theirs)
   if not engine then
     return code
   end
+  local record
+  if options.stages then
+    local why
+    record, why = engine:record_stages(options.stages)
+    if not record then
+      return common.fail(2, "--stages: %s", why)
+    end
+  end
   local state, print_before = {}, print
   if options.json then
     print = function(...) -- luacheck: ignore
@@ -232,6 +241,14 @@ local function run_file(path, options, theirs)
       print(report.json(facts))
     elseif not options.quiet then
       print(report.table(facts))
+    end
+  end
+  if record and exit == 2 then
+    record:abandon()
+  elseif record then
+    local written, why = record:finish()
+    if not written then
+      exit = common.fail(2, "--stages: %s", why)
     end
   end
   runtime.close()

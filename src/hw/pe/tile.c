@@ -28,6 +28,7 @@ void kb_tile_record(const token *t, kb_stage stage, kb_time start, kb_time end)
                         .cube = (uint16_t)pe->cube,
                         .pe = (uint16_t)pe->number,
                         .stage = (uint8_t)stage,
+                        .of_tile = true,
                         .whole_rows = kb_tile_is_block(t),
                         .tile = t->number,
                         .m0 = t->m0,
