@@ -179,7 +179,8 @@ static void record(const kb_op *op)
 {
     const kb_pe *pe = op->pe;
     kb_log_op kind = op->log.op;
-    if (!pe->m->stages || kind == KB_LOG_GEMM) return;
+    if (!pe->m->stages) return;
+    if (kind != KB_LOG_LOAD && kind != KB_LOG_STORE && kind != KB_LOG_COMPUTE) return;
     kb_stage_row row = {.command = op->composite.label,
                         .sip = (uint16_t)pe->sip,
                         .cube = (uint16_t)pe->cube,

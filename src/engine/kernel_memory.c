@@ -7,10 +7,12 @@ static void dispatch_move(kb_sim *sim, void *object, uint64_t direction)
 {
     kb_op *op = object;
     op->dispatched = sim->now;
-    if (op->pieces.count)
+    if (op->pieces.count) {
         kb_pe_dma(op->pe, (int)direction, &op->pieces, kb_op_complete, op, 0);
-    else
-        kb_op_complete(sim, op, 0); /* everything is masked off */
+        return;
+    }
+    op->pe->dma_began = sim->now;
+    kb_op_complete(sim, op, 0); /* everything is masked off */
 }
 
 static int translate(kb_op *op, const kb_access *access, kb_err *err)
