@@ -10,7 +10,7 @@
 ---     a[{{}, 0}] = 7           assignment broadcasts, of numbers and arrays
 ---     a + 1, 2 * a, a // 2, -a, a ^ 2, a & mask       operators broadcast; comparisons are np.lt(a, b), …
 ---
---- Dtypes: f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 bool. Two arrays promote as in NumPy; a Lua
+--- Dtypes: f8e4m3 f8e5m2 f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 bool. Two arrays promote as in NumPy; a Lua
 --- number adopts the array's dtype (a fraction turns an integer array into f64). f16 and bf16 round once
 --- per operation. Integers wrap; converting a float to an integer type saturates, NaN becomes 0.
 ---
@@ -21,7 +21,8 @@ local print_array = require "kernbench.np_print"
 
 local M = {}
 
----@alias kernbench.Dtype "f16"|"bf16"|"f32"|"f64"|"i8"|"i16"|"i32"|"i64"|"u8"|"u16"|"u32"|"u64"|"bool"
+---@alias kernbench.Dtype8 "f8e4m3"|"f8e5m2"
+---@alias kernbench.Dtype kernbench.Dtype8|"f16"|"bf16"|"f32"|"f64"|"i8"|"i16"|"i32"|"i64"|"u8"|"u16"|"u32"|"u64"|"bool"
 ---@alias kernbench.DtypeArg kernbench.Dtype|{dtype: kernbench.Dtype}
 ---@alias kernbench.Shape integer[]|integer  a sequence of extents, or one extent
 ---@alias kernbench.Operand kernbench.array|number|boolean

@@ -16,7 +16,7 @@ local M = {}
 local Tensor = {}
 Tensor.__index = Tensor
 
-local ITEM = { f16 = 2, bf16 = 2, f32 = 4, f64 = 8, i8 = 1, i16 = 2, i32 = 4, i64 = 8,
+local ITEM = { f8e4m3 = 1, f8e5m2 = 1, f16 = 2, bf16 = 2, f32 = 4, f64 = 8, i8 = 1, i16 = 2, i32 = 4, i64 = 8,
   u8 = 1, u16 = 2, u32 = 4, u64 = 8, bool = 1 }
 
 function M.is_dtype(name)

@@ -85,11 +85,12 @@ kb_dtype kb_check_dtype(lua_State *L, int index, kb_dtype fallback)
     const char *name = lua_tostring(L, -1);
     int dtype = kb_dtype_from_name(name);
     if (dtype < 0)
-        luaL_argerror(L, index,
-                      lua_pushfstring(L,
-                                      "unknown dtype '%s' (f16 bf16 f32 f64 i8 i16 i32 i64 "
-                                      "u8 u16 u32 u64 bool)",
-                                      name));
+        luaL_argerror(
+            L, index,
+            lua_pushfstring(L,
+                            "unknown dtype '%s' (f8e4m3 f8e5m2 f16 bf16 f32 f64 i8 i16 i32 i64 "
+                            "u8 u16 u32 u64 bool)",
+                            name));
     lua_settop(L, top);
     return (kb_dtype)dtype;
 }

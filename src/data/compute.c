@@ -167,9 +167,22 @@ static int infer_broadcast(kb_compute *c, kb_err *err)
                    kb_shape_text(v->rank, v->shape, from), kb_shape_text(c->rank, c->shape, to));
 }
 
+/* 8-bit floats are a format of storage and of matrix products. */
+static int refuse_f8(const kb_compute *c, kb_err *err)
+{
+    bool arithmetic = c->kind <= KB_COMPUTE_FMA;
+    for (int i = 0; arithmetic && i < c->in_count; i++)
+        if (kb_dtype_is_f8(c->in[i]->dtype))
+            return kb_fail(err, KB_EINVAL,
+                           "there is no arithmetic on %s; convert with tl.cast to f16 or f32 first",
+                           kb_dtype_name(c->in[i]->dtype));
+    return KB_OK;
+}
+
 int kb_compute_infer(kb_compute *c, kb_err *err)
 {
-    int status = KB_OK;
+    int status = refuse_f8(c, err);
+    if (status) return status;
     switch (c->kind) {
     case KB_COMPUTE_BINARY:
         return infer_binary(c, err);

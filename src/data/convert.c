@@ -1,6 +1,7 @@
-/* Bulk conversion: direct loops for the pairs that matter (f16, bf16 and f64 with f32, and copies);
- * every other pair goes in chunks through the widest type of the source's class (double, int64_t or
- * uint64_t), which holds every source value exactly, so that the only rounding is the second hop's.
+/* Bulk conversion: direct loops for the pairs that matter (f16, bf16 and f64 with f32, 8-bit floats
+ * to f32, and copies); every other pair goes in chunks through the widest type of the source's
+ * class (double, int64_t or uint64_t), which holds every source value exactly, so that the only
+ * rounding is the second hop's.
  */
 #include "data/dtype.h"
 
@@ -120,6 +121,10 @@ static uint64_t saturate_unsigned(double value, int bits)
 static void load_double(double *dst, kb_dtype from, const void *src, size_t n)
 {
     switch (from) {
+    case KB_F8E4M3:
+        EACH(double, uint8_t, (double)kb_f8e4m3_to_f32(s[i]));
+    case KB_F8E5M2:
+        EACH(double, uint8_t, (double)kb_f8e5m2_to_f32(s[i]));
     case KB_F16:
         EACH(double, uint16_t, (double)kb_f16_to_f32(s[i]));
     case KB_BF16:
@@ -164,6 +169,10 @@ static void load_unsigned(uint64_t *dst, kb_dtype from, const void *src, size_t 
 static void store_double(kb_dtype to, void *dst, const double *src, size_t n)
 {
     switch (to) {
+    case KB_F8E4M3:
+        EACH(uint8_t, double, kb_f64_to_f8e4m3(s[i]));
+    case KB_F8E5M2:
+        EACH(uint8_t, double, kb_f64_to_f8e5m2(s[i]));
     case KB_F16:
         EACH(uint16_t, double, kb_f64_to_f16(s[i]));
     case KB_BF16:
@@ -216,6 +225,10 @@ static void store_bits(kb_dtype to, void *dst, const uint64_t *src, size_t n)
 static void store_signed(kb_dtype to, void *dst, const int64_t *src, size_t n)
 {
     switch (to) {
+    case KB_F8E4M3:
+        EACH(uint8_t, int64_t, kb_f64_to_f8e4m3(odd_double_signed(s[i])));
+    case KB_F8E5M2:
+        EACH(uint8_t, int64_t, kb_f64_to_f8e5m2(odd_double_signed(s[i])));
     case KB_F16:
         EACH(uint16_t, int64_t, kb_f64_to_f16(odd_double_signed(s[i])));
     case KB_BF16:
@@ -232,6 +245,10 @@ static void store_signed(kb_dtype to, void *dst, const int64_t *src, size_t n)
 static void store_unsigned(kb_dtype to, void *dst, const uint64_t *src, size_t n)
 {
     switch (to) {
+    case KB_F8E4M3:
+        EACH(uint8_t, uint64_t, kb_f64_to_f8e4m3(odd_double(s[i])));
+    case KB_F8E5M2:
+        EACH(uint8_t, uint64_t, kb_f64_to_f8e5m2(odd_double(s[i])));
     case KB_F16:
         EACH(uint16_t, uint64_t, kb_f64_to_f16(odd_double(s[i])));
     case KB_BF16:
@@ -267,10 +284,26 @@ static void convert_chunk(kb_dtype to, void *dst, kb_dtype from, const void *src
     }
 }
 
+/* 8-bit floats by way of a table of all 256. */
+static void f8_to_f32(kb_dtype from, float *dst, const uint8_t *src, size_t n)
+{
+    bool e4m3 = from == KB_F8E4M3;
+    float all[256];
+    if (n < 256) {
+        for (size_t i = 0; i < n; i++)
+            dst[i] = e4m3 ? kb_f8e4m3_to_f32(src[i]) : kb_f8e5m2_to_f32(src[i]);
+        return;
+    }
+    for (int b = 0; b < 256; b++)
+        all[b] = e4m3 ? kb_f8e4m3_to_f32((uint8_t)b) : kb_f8e5m2_to_f32((uint8_t)b);
+    for (size_t i = 0; i < n; i++) dst[i] = all[src[i]];
+}
+
 static bool convert_direct(kb_dtype to, void *dst, kb_dtype from, const void *src, size_t n)
 {
     if (from == KB_F16 && to == KB_F32) return f16_to_f32(dst, src, n), true;
     if (from == KB_F32 && to == KB_F16) return f32_to_f16(dst, src, n), true;
+    if (kb_dtype_is_f8(from) && to == KB_F32) return f8_to_f32(from, dst, src, n), true;
     if (from == KB_BF16 && to == KB_F32) {
         const uint16_t *s = src;
         for (size_t i = 0; i < n; i++) ((float *)dst)[i] = kb_bf16_to_f32(s[i]);

@@ -7,6 +7,8 @@ static const struct {
     unsigned char size;
     unsigned char class;
 } TYPES[KB_DTYPE_COUNT] = {
+    [KB_F8E4M3] = {"f8e4m3", "float8_e4m3fn", 1, KB_CLASS_FLOAT},
+    [KB_F8E5M2] = {"f8e5m2", "float8_e5m2", 1, KB_CLASS_FLOAT},
     [KB_F16] = {"f16", "float16", 2, KB_CLASS_FLOAT},
     [KB_BF16] = {"bf16", "bfloat16", 2, KB_CLASS_FLOAT},
     [KB_F32] = {"f32", "float32", 4, KB_CLASS_FLOAT},
@@ -49,7 +51,8 @@ int kb_dtype_from_name(const char *name)
 
 static kb_dtype wider(kb_dtype a, kb_dtype b)
 {
-    if (TYPES[a].size == TYPES[b].size) return a == b ? a : KB_F32; /* f16 with bf16 */
+    if (a == b) return a;
+    if (TYPES[a].size == TYPES[b].size) return TYPES[a].size == 1 ? KB_F16 : KB_F32;
     return TYPES[a].size > TYPES[b].size ? a : b;
 }
 
@@ -70,7 +73,8 @@ static kb_dtype signed_with_unsigned(kb_dtype s, kb_dtype u)
 
 static kb_dtype float_with_integer(kb_dtype f, kb_dtype i)
 {
-    kb_dtype holds = TYPES[i].size == 1 ? f : TYPES[i].size == 2 ? KB_F32 : KB_F64;
+    kb_dtype eight = kb_dtype_is_f8(f) ? KB_F16 : f; /* holds any 8-bit integer */
+    kb_dtype holds = TYPES[i].size == 1 ? eight : TYPES[i].size == 2 ? KB_F32 : KB_F64;
     return wider(f, holds);
 }
 
@@ -142,4 +146,81 @@ uint16_t kb_f64_to_f16(double value)
 uint16_t kb_f64_to_bf16(double value)
 {
     return kb_f32_to_bf16(round_to_odd(value));
+}
+
+/* ---- 8 bits ---- */
+
+/* A float of one byte: exponent bias, bits of the fraction, largest finite number, the NaN, and
+ * the encoding from which on there are only infinity and NaN. */
+typedef struct f8_format {
+    int bias, fraction_bits;
+    uint8_t largest, nan, special;
+} f8_format;
+
+static const f8_format E4M3 = {7, 3, 0x7e, 0x7f, 0x7f}, E5M2 = {15, 2, 0x7b, 0x7e, 0x7c};
+
+static float f8_to_f32(f8_format f, uint8_t bits)
+{
+    uint32_t sign = (uint32_t)(bits & 0x80) << 24, magnitude = bits & 0x7f;
+    int shift = 23 - f.fraction_bits;
+    uint32_t fraction = magnitude & ((1u << f.fraction_bits) - 1);
+    if (magnitude >= f.special) {
+        bool infinite = f.special != f.nan && fraction == 0;
+        uint32_t payload = f.special == f.nan ? 0 : fraction << shift;
+        return kb_float_of_bits(sign | 0x7f800000 | (infinite ? 0 : payload | 0x400000));
+    }
+    if (magnitude >> f.fraction_bits == 0) { /* subnormal: units of 2^(1 - bias - fraction bits) */
+        uint32_t unit = (uint32_t)(127 + 1 - f.bias - f.fraction_bits) << 23;
+        return kb_float_of_bits(sign | kb_float_bits((float)fraction * kb_float_of_bits(unit)));
+    }
+    return kb_float_of_bits(sign | ((magnitude << shift) + ((uint32_t)(127 - f.bias) << 23)));
+}
+
+static uint8_t f32_to_f8(f8_format f, float value)
+{
+    uint32_t bits = kb_float_bits(value), magnitude = bits & 0x7fffffff, code;
+    uint8_t sign = (uint8_t)(bits >> 24 & 0x80);
+    int shift = 23 - f.fraction_bits;
+    if (magnitude > 0x7f800000) {
+        uint32_t payload = magnitude >> shift & ((1u << f.fraction_bits) - 1);
+        return (uint8_t)(sign | f.nan | (f.special == f.nan ? 0 : payload));
+    }
+    if (magnitude < (uint32_t)(127 + 1 - f.bias) << 23) { /* as in kb_f32_to_f16 */
+        uint32_t unit = (uint32_t)(127 + 1 - f.bias - f.fraction_bits + 23) << 23;
+        code = kb_float_bits(kb_float_of_bits(magnitude) + kb_float_of_bits(unit)) - unit;
+    } else {
+        uint32_t rounded = magnitude + (1u << (shift - 1)) - 1 + (magnitude >> shift & 1);
+        code = (rounded - ((uint32_t)(127 - f.bias) << 23)) >> shift;
+    }
+    return (uint8_t)(sign | (code > f.largest ? f.largest : code));
+}
+
+float kb_f8e4m3_to_f32(uint8_t bits)
+{
+    return f8_to_f32(E4M3, bits);
+}
+
+float kb_f8e5m2_to_f32(uint8_t bits)
+{
+    return f8_to_f32(E5M2, bits);
+}
+
+uint8_t kb_f32_to_f8e4m3(float value)
+{
+    return f32_to_f8(E4M3, value);
+}
+
+uint8_t kb_f32_to_f8e5m2(float value)
+{
+    return f32_to_f8(E5M2, value);
+}
+
+uint8_t kb_f64_to_f8e4m3(double value)
+{
+    return f32_to_f8(E4M3, round_to_odd(value));
+}
+
+uint8_t kb_f64_to_f8e5m2(double value)
+{
+    return f32_to_f8(E5M2, round_to_odd(value));
 }

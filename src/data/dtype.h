@@ -1,13 +1,17 @@
 /* Element types, and conversion between them.
  *
  * Sizes are those of the stored element. KB_BOOL is one byte holding 0 or 1: masks are arrays of
- * it. There is no arithmetic type for f16 and bf16 here: they are storage formats, held as their 16
- * bits; whoever computes widens, computes, and rounds once (compilers keep excess precision in
- * _Float16).
+ * it. There is no arithmetic type for f16, bf16 and the 8-bit floats here: they are storage
+ * formats, held as their bits; whoever computes widens, computes, and rounds once (compilers keep
+ * excess precision in _Float16). f8e4m3 and f8e5m2 are E4M3 and E5M2 of the OCP 8-bit Floating
+ * Point Specification (OFP8), revision 1.0, 2023.
  *
  * Conversion rules, the same bits on every CPU:
  * - to a narrower float: one rounding to nearest, ties to even, from the exact source value, with
  *   subnormals, infinities, and NaN (sign and leading payload bits kept, made quiet);
+ * - to f8e4m3 and f8e5m2 likewise, but saturating (OFP8's overflow mode SAT): what rounds beyond
+ * the largest finite number, and infinity, becomes that number; e4m3 has a NaN per sign and no
+ * infinity;
  * - float to integer: toward zero; beyond the range saturates; NaN gives 0;
  * - integer to integer: the low bits (two's complement), as C and NumPy do;
  * - to bool: whether the value differs from 0 (NaN does); from bool: 0 or 1. */
@@ -20,6 +24,8 @@
 #include <string.h>
 
 typedef enum kb_dtype {
+    KB_F8E4M3,
+    KB_F8E5M2,
     KB_F16,
     KB_BF16,
     KB_F32,
@@ -43,7 +49,7 @@ typedef enum kb_dtype_class {
     KB_CLASS_BOOL
 } kb_dtype_class;
 
-/* "f16", "bf16", … "u64", "bool". */
+/* "f8e4m3", "f8e5m2", "f16", "bf16", … "u64", "bool". */
 const char *kb_dtype_name(kb_dtype dtype);
 
 /* Bytes per element. */
@@ -55,9 +61,10 @@ kb_dtype_class kb_dtype_class_of(kb_dtype dtype);
 int kb_dtype_from_name(const char *name);
 
 /* The type that holds the result of an operation on both. One kind: the wider of the two (f16 with
- * bf16: f32); bool gives way to anything; signed with unsigned: the smallest signed type that holds
- * both, f64 if none does; integer with float: the smallest float at least as wide as the float one
- * whose significand holds the integer type, else f64. This is NumPy's table (bf16 treated as f16).
+ * bf16: f32; f8e4m3 with f8e5m2: f16); bool gives way to anything; signed with unsigned: the
+ * smallest signed type that holds both, f64 if none does; integer with float: the smallest float at
+ * least as wide as the float one whose significand holds the integer type, else f64. This is
+ * NumPy's table (bf16 treated as f16).
  */
 kb_dtype kb_dtype_promote(kb_dtype a, kb_dtype b);
 
@@ -89,6 +96,18 @@ static inline float kb_bf16_to_f32(uint16_t half)
 {
     return kb_float_of_bits((uint32_t)half << 16);
 }
+
+static inline bool kb_dtype_is_f8(kb_dtype dtype)
+{
+    return dtype <= KB_F8E5M2;
+}
+
+float kb_f8e4m3_to_f32(uint8_t bits);
+float kb_f8e5m2_to_f32(uint8_t bits);
+uint8_t kb_f32_to_f8e4m3(float value);
+uint8_t kb_f32_to_f8e5m2(float value);
+uint8_t kb_f64_to_f8e4m3(double value);
+uint8_t kb_f64_to_f8e5m2(double value);
 
 float kb_f16_to_f32(uint16_t half);
 uint16_t kb_f32_to_f16(float value);

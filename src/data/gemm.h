@@ -6,10 +6,10 @@
  * rounded separately (no fused multiply-add). Hence a product split along k, each part handing its
  * result to the next as `acc`, has the bits of the whole.
  *
- * Accumulator types: f32 for f16, bf16, f32; f64 for f64; i32, wrapping, for 8- and 16-bit integers
- * and bool; i64, wrapping, for wider ones. C may have the accumulator's type or any type of the
- * same kind, into which each finished accumulator is rounded once (integers keep their low bits).
- * NaN results are the quiet NaN without sign or payload.
+ * Accumulator types: f32 for 8-bit floats, f16, bf16, f32; f64 for f64; i32, wrapping, for 8- and
+ * 16-bit integers and bool; i64, wrapping, for wider ones. C may have the accumulator's type or any
+ * type of the same kind, into which each finished accumulator is rounded once (integers keep their
+ * low bits). NaN results are the quiet NaN without sign or payload.
  *
  * Row-major blocks: a pointer and the elements from one row to the next, so that parts of larger
  * matrices can be multiplied where they lie. C may be the very block `acc` if type and stride

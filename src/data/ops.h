@@ -1,12 +1,12 @@
 /* Arithmetic on arrays: elementwise with NumPy's broadcasting, reductions, selection.
  *
- * One rounding per operation. f16 and bf16 operands are widened to f32, computed there, and rounded
- * back once: for + - * / and sqrt that equals rounding the exact result once, because f32's 24 bits
- * are at least 2 * 11 + 2 (Figueroa 1995; f16 has 11, bf16 8). Elementary functions and pow are
- * computed in double (data/fmath.h) for every float type and rounded once from there. Sums and
- * means of every float type accumulate in double, in ascending index order, and are rounded once at
- * the end. A NaN result is always the quiet NaN without sign or payload, so that results are the
- * same bits on every CPU.
+ * One rounding per operation. f16, bf16 and 8-bit float operands are widened to f32, computed
+ * there, and rounded back once: for + - * / and sqrt that equals rounding the exact result once,
+ * because f32's 24 bits are at least 2 * 11 + 2 (Figueroa 1995; f16 has 11, bf16 8, f8e4m3 4).
+ * Elementary functions and pow are computed in double (data/fmath.h) for every float type and
+ * rounded once from there. Sums and means of every float type accumulate in double, in ascending
+ * index order, and are rounded once at the end. A NaN result is always the quiet NaN without sign
+ * or payload, so that results are the same bits on every CPU.
  *
  * Integers wrap in two's complement; dividing by zero is an error (KB_EINVAL), as is an integer
  * power with a negative exponent. Floats follow IEEE 754.

@@ -118,6 +118,78 @@ static void bf16_is_the_upper_half_of_a_float_rounded_to_nearest_even(void **sta
             assert_int_equal(kb_f32_to_bf16(kb_bf16_to_f32((uint16_t)h)), h);
 }
 
+/* The value of a finite 8-bit float by OFP8's definition: (-1)^s 2^(e - bias) 1.f, or 2^(1 - bias)
+ * 0.f. */
+static double f8_value(bool e4m3, uint8_t code)
+{
+    int bits = e4m3 ? 3 : 2, bias = e4m3 ? 7 : 15;
+    int e = code >> bits & (e4m3 ? 15 : 31), f = code & ((1 << bits) - 1);
+    double magnitude = e ? ldexp((1 << bits) + f, e - bias - bits) : ldexp(f, 1 - bias - bits);
+    return code & 0x80 ? -magnitude : magnitude;
+}
+
+static uint8_t to_f8(bool e4m3, double value)
+{
+    uint8_t straight = e4m3 ? kb_f64_to_f8e4m3(value) : kb_f64_to_f8e5m2(value), code;
+    kb_convert(e4m3 ? KB_F8E4M3 : KB_F8E5M2, &code, KB_F64, &value, 1);
+    assert_int_equal(straight, code);
+    if ((double)(float)value == value)
+        assert_int_equal(e4m3 ? kb_f32_to_f8e4m3((float)value) : kb_f32_to_f8e5m2((float)value),
+                         code);
+    return code;
+}
+
+static float from_f8(bool e4m3, uint8_t code)
+{
+    float value;
+    kb_convert(KB_F32, &value, e4m3 ? KB_F8E4M3 : KB_F8E5M2, &code, 1);
+    return value;
+}
+
+static void every_finite_f8_widens_and_every_gap_rounds_to_nearest_even(void **state)
+{
+    (void)state;
+    for (int e4m3 = 0; e4m3 < 2; e4m3++) {
+        uint8_t largest = e4m3 ? 0x7e : 0x7b;
+        assert_true(f8_value(e4m3, largest) ==
+                    (e4m3 ? 448 : 57344)); /* OFP8: S.1111.110, S.11110.11 */
+        for (int c = 0; c <= largest; c++) {
+            uint8_t code = (uint8_t)c, below = (uint8_t)(code | 0x80);
+            double value = f8_value(e4m3, code);
+            assert_true((double)from_f8(e4m3, code) == value);
+            assert_true((double)from_f8(e4m3, below) == -value && signbit(from_f8(e4m3, below)));
+            assert_int_equal(to_f8(e4m3, value), code);
+            assert_int_equal(to_f8(e4m3, -value), below);
+            if (code == largest) continue;
+            double next = f8_value(e4m3, (uint8_t)(code + 1)), tie = (value + next) / 2;
+            assert_int_equal(to_f8(e4m3, tie), code + (code & 1));
+            assert_int_equal(to_f8(e4m3, nextafter(tie, 0)), code);
+            assert_int_equal(to_f8(e4m3, nextafter(tie, next)), code + 1);
+        }
+    }
+}
+
+/* OFP8's overflow mode SAT. */
+static void what_is_too_large_for_f8_saturates_and_nan_stays(void **state)
+{
+    (void)state;
+    const double large[] = {449, 464, 57345, 61440, 65536, 1e300, INFINITY};
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        assert_int_equal(to_f8(true, large[i]), 0x7e);
+        assert_int_equal(to_f8(true, -large[i]), 0xfe);
+        if (large[i] > 57344) assert_int_equal(to_f8(false, large[i]), 0x7b);
+        if (large[i] > 57344) assert_int_equal(to_f8(false, -large[i]), 0xfb);
+    }
+    assert_int_equal(to_f8(true, NAN) & 0x7f, 0x7f);
+    assert_int_equal(to_f8(false, NAN) & 0x7f, 0x7e);
+    assert_true(isnan(from_f8(true, 0x7f)) && isnan(from_f8(true, 0xff)));
+    for (uint8_t code = 0x7d; code < 0x80; code++) assert_true(isnan(from_f8(false, code)));
+    assert_true(from_f8(false, 0x7c) == INFINITY && from_f8(false, 0xfc) == -INFINITY);
+    assert_int_equal(to_f8(true, 0x1p-10), 0); /* half of the least: a tie, to even */
+    assert_int_equal(to_f8(true, -0x1p-30), 0x80);
+    assert_int_equal(to_f8(false, 0x1p-1000), 0);
+}
+
 static void doubles_and_long_integers_round_once_not_twice(void **state)
 {
     (void)state;
@@ -175,7 +247,9 @@ static void every_pair_of_types_converts_small_numbers_exactly(void **state)
         for (int b = 0; b < KB_DTYPE_COUNT; b++) {
             uint64_t from[N], to[N];
             int32_t start[N], end[N];
-            for (int i = 0; i < N; i++) start[i] = a == KB_BOOL || b == KB_BOOL ? i % 2 : i % 128;
+            bool flags = a == KB_BOOL || b == KB_BOOL;
+            bool narrow = kb_dtype_is_f8((kb_dtype)a) || kb_dtype_is_f8((kb_dtype)b);
+            for (int i = 0; i < N; i++) start[i] = i % (flags ? 2 : narrow ? 8 : 128);
             kb_convert((kb_dtype)a, from, KB_I32, start, N);
             kb_convert((kb_dtype)b, to, (kb_dtype)a, from, N);
             kb_convert(KB_I32, end, (kb_dtype)b, to, N);
@@ -193,12 +267,29 @@ static void names_and_promotion_are_numpys(void **state)
         assert_int_equal(kb_dtype_from_name(kb_dtype_name((kb_dtype)i)), i);
     static const kb_dtype TABLE[][3] = {
         /* numpy.result_type, 1.24; bf16 as f16 there */
-        {KB_F16, KB_F32, KB_F32}, {KB_F16, KB_BF16, KB_F32}, {KB_I8, KB_I64, KB_I64},
-        {KB_U8, KB_I8, KB_I16},   {KB_U16, KB_I8, KB_I32},   {KB_U32, KB_I32, KB_I64},
-        {KB_U64, KB_I64, KB_F64}, {KB_U8, KB_I32, KB_I32},   {KB_F16, KB_U8, KB_F16},
-        {KB_F16, KB_I16, KB_F32}, {KB_F32, KB_I32, KB_F64},  {KB_BF16, KB_I8, KB_BF16},
-        {KB_BOOL, KB_I8, KB_I8},  {KB_BOOL, KB_F16, KB_F16}, {KB_BOOL, KB_BOOL, KB_BOOL},
+        {KB_F16, KB_F32, KB_F32},
+        {KB_F16, KB_BF16, KB_F32},
+        {KB_I8, KB_I64, KB_I64},
+        {KB_U8, KB_I8, KB_I16},
+        {KB_U16, KB_I8, KB_I32},
+        {KB_U32, KB_I32, KB_I64},
+        {KB_U64, KB_I64, KB_F64},
+        {KB_U8, KB_I32, KB_I32},
+        {KB_F16, KB_U8, KB_F16},
+        {KB_F16, KB_I16, KB_F32},
+        {KB_F32, KB_I32, KB_F64},
+        {KB_BF16, KB_I8, KB_BF16},
+        {KB_BOOL, KB_I8, KB_I8},
+        {KB_BOOL, KB_F16, KB_F16},
+        {KB_BOOL, KB_BOOL, KB_BOOL},
         {KB_F32, KB_U16, KB_F32},
+        /* the least that holds both */
+        {KB_F8E4M3, KB_F8E5M2, KB_F16},
+        {KB_F8E4M3, KB_F16, KB_F16},
+        {KB_F8E5M2, KB_BF16, KB_BF16},
+        {KB_F8E5M2, KB_I8, KB_F16},
+        {KB_F8E4M3, KB_BOOL, KB_F8E4M3},
+        {KB_F8E4M3, KB_I16, KB_F32},
     };
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
         assert_int_equal(kb_dtype_promote(TABLE[i][0], TABLE[i][1]), TABLE[i][2]);
@@ -214,6 +305,8 @@ int main(void)
         cmocka_unit_test(every_gap_between_halves_rounds_to_nearest_even),
         cmocka_unit_test(conversion_instructions_give_the_same_bits_as_plain_c),
         cmocka_unit_test(bf16_is_the_upper_half_of_a_float_rounded_to_nearest_even),
+        cmocka_unit_test(every_finite_f8_widens_and_every_gap_rounds_to_nearest_even),
+        cmocka_unit_test(what_is_too_large_for_f8_saturates_and_nan_stays),
         cmocka_unit_test(doubles_and_long_integers_round_once_not_twice),
         cmocka_unit_test(floats_beyond_an_integer_type_saturate_and_nan_is_zero),
         cmocka_unit_test(integers_keep_their_low_bits_and_bool_means_nonzero),

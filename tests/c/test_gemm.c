@@ -68,6 +68,8 @@ static void check_floats(kb_dtype in, kb_dtype out, kb_gemm_level level, bool wi
         problem p = make(SHAPES[s]);
         for (size_t i = 0; in == KB_F32 && i < p.m * p.k; i++) p.a[i] /= 3; /* 24-bit values */
         void *a = converted(in, p.a, p.m * p.k), *b = converted(in, p.b, p.k * p.n);
+        kb_convert(KB_F32, p.a, in, a, p.m * p.k); /* what 8-bit floats hold of them */
+        kb_convert(KB_F32, p.b, in, b, p.k * p.n);
         void *c = malloc(p.m * p.n * kb_dtype_size(out)), *want = malloc(p.m * p.n * 4);
         float *exact = malloc(p.m * p.n * 4);
         kb_gemm g = {.m = p.m,
@@ -106,6 +108,8 @@ static void products_have_the_bits_of_the_defined_order_at_every_level(void **st
         }
         for (int acc = 0; acc < 2; acc++) {
             check_floats(KB_F16, KB_F16, (kb_gemm_level)level, acc);
+            check_floats(KB_F8E4M3, KB_F32, (kb_gemm_level)level, acc);
+            check_floats(KB_F8E5M2, KB_F8E5M2, (kb_gemm_level)level, acc);
             check_floats(KB_F16, KB_F32, (kb_gemm_level)level, acc);
             check_floats(KB_BF16, KB_BF16, (kb_gemm_level)level, acc);
             check_floats(KB_F32, KB_F32, (kb_gemm_level)level, acc);
