@@ -105,8 +105,8 @@ function TestKernels:test_arithmetic_on_them_is_refused()
     end, torch.zeros({ 1, 1 }, { dtype = "f8e4m3" }), torch.zeros { 1, 1 })
     lu.assertEquals(#messages, 11)
     for i, message in ipairs(messages) do
-      lu.assertStrContains(message, i == 5 and "there is no arithmetic on f8e5m2; convert with tl.cast to f16 or f32 first"
-        or "there is no arithmetic on f8e4m3; convert with tl.cast to f16 or f32 first")
+      lu.assertStrContains(message, ("there is no arithmetic on %s; convert with tl.cast to f16 or f32 first"):format(
+        i == 5 and "f8e5m2" or "f8e4m3"))
     end
   end, ONE_PE)
 end
@@ -125,8 +125,8 @@ function TestKernels:test_eight_bits_are_multiplied_at_twice_the_rate()
     end, { topology = "default", data = false, sets = { "pe.pe_tcm.read_bw_gbs=100000" } })
     return ns
   end
-  -- 32 tiles of 32 x 64 x 32, hardly any time to fetch them: ceil(64 / 8) cycles each in f16, ceil(64 / 16) in 8
-  -- bits, ceil(64 / 4) in f32; the first tile's fetch (bytes / 100 TB/s), 16 for the pipeline, 4 KiB stored in 8
+  -- 32 tiles of 32 x 64 x 32, hardly any time to fetch them: ceil(64 / 8) cycles each in f16, ceil(64 / 16) in
+  -- 8 bits, ceil(64 / 4) in f32; the first tile's fetch (bytes / 100 TB/s), 16 for the pipeline, 4 KiB stored in 8
   local function expected(cycles, bytes)
     return 3 + 32 * cycles + 16 + 8 + math.floor(2 * 2048 * bytes / 100 + 0.5) / 1000
   end
