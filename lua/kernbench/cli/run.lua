@@ -8,8 +8,9 @@ local report = require "kernbench.cli.report"
 local M = {}
 
 -- Common flags: true when a value follows.
-local FLAGS = { bench = true, topology = true, device = true, set = true, seed = true, ["max-time"] = true, stages = true,
-  ["max-events"] = true, ["no-data"] = false, ["verify-data"] = false, json = false, quiet = false, progress = false,
+local FLAGS = { bench = true, topology = true, device = true, set = true, seed = true, ["max-time"] = true,
+  stages = true, ["max-events"] = true, ["no-data"] = false, ["verify-data"] = false, json = false, quiet = false,
+  progress = false,
   help = false }
 
 -- Converts the value of an option: `accept` returns what it stands for, or nil.
@@ -40,7 +41,8 @@ local function make_parser()
     :convert(number("--max-time", "a number of ns above 0", function(n) return n > 0 and n or nil end))
   parser:option("--max-events", "End with exit code 4 after this many events.")
     :convert(number("--max-events", "an integer above 0", function(n) return n > 0 and math.tointeger(n) or nil end))
-  parser:option("--stages", "Record what every engine of a PE did, stage by stage, in FILE (.csv or .json)."):argname("FILE")
+  parser:option("--stages", "Record what every engine of a PE did, stage by stage, in FILE (.csv or .json).")
+    :argname("FILE")
   parser:flag("--json", "Print one JSON object instead of the summary; the bench's prints go to stderr.")
   parser:flag("--progress", "Show progress even when standard error is not a terminal.")
   parser:flag("-q --quiet", "No summary, no progress.")
