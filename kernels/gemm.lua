@@ -1,4 +1,6 @@
--- Matrix products by tiles that the kernel moves itself, with tl.dot and an accumulator in f32.
+-- Matrix products.
+--
+-- By tiles that the kernel moves itself, with tl.dot and an accumulator in f32:
 --
 --   gemm       out (M, N) = a (M, K) b (K, N); cut a and out by rows, or b and out by columns
 --   split_k    every PE multiplies its columns of a (M, K) and its rows of b (K, N) and leaves its share of
@@ -7,6 +9,12 @@
 --
 -- `block` is {m, k, n}: the largest tile of each extent. The next operands travel while the present ones
 -- are multiplied.
+--
+-- By composites:
+--
+--   streamed   a and b, each "ref" (streamed tile by tile) or "load" (loaded first)
+--   panels     of `rows` rows of a and `columns` columns of b, loaded while those before are multiplied; all
+--              of a and two panels of b have to fit into TCM
 local tl = require "kernbench.tl"
 
 -- out[i:i+m, j:j+n] of the product, in f32
@@ -56,6 +64,33 @@ end
 function M.add_parts(parts_ptr, out_ptr)
   local total = tl.sum(tl.load(parts_ptr), 0)
   tl.store(out_ptr, tl.cast(total, out_ptr.dtype))
+end
+
+function M.streamed(a_ptr, b_ptr, out_ptr, a_form, b_form)
+  local a, b = tl[a_form](a_ptr), tl[b_form](b_ptr)
+  tl.wait(tl.composite { op = "gemm", a = a, b = b, out = out_ptr })
+end
+
+function M.panels(a_ptr, b_ptr, out_ptr, rows, columns)
+  local rows_all, K, N = a_ptr.shape[1], a_ptr.shape[2], b_ptr.shape[2]
+  local function fetch(j)
+    if j >= N then return nil end
+    return tl.load_async(b_ptr + j, { K, math.min(columns, N - j) })
+  end
+  local coming, panels, last = fetch(0), {}, nil
+  for i = 0, rows_all - 1, rows do
+    panels[i] = tl.load_async(a_ptr + i * K, { math.min(rows, rows_all - i), K })
+  end
+  for j = 0, N - 1, columns do
+    local b = tl.wait(coming)
+    coming = fetch(j + columns)
+    for i = 0, rows_all - 1, rows do
+      if j == 0 then panels[i] = tl.wait(panels[i]) end
+      local out = tl.ref(out_ptr + i * N + j, { panels[i].shape[1], b.shape[2] })
+      last = tl.composite { op = "gemm", a = panels[i], b = b, out = out }
+    end
+    tl.wait(last) -- before the panel of b gives its room to the one after the next
+  end
 end
 
 return M

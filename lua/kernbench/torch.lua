@@ -192,6 +192,27 @@ function Launch:done()
   return self.raw:done()
 end
 
+---@class LaunchStats
+---@field pes integer how many ran it
+---@field start_ns number
+---@field end_ns number
+---@field time_ns number
+---@field commands integer
+---@field flops integer 2 x multiply-accumulates
+---@field tflops number per second, in 10^12
+---@field bytes_read integer by the PEs' DMA engines
+---@field bytes_written integer
+---@field engines table<string, {busy_ns: number, utilization: number}> summed over the PEs; share of PEs x time
+---@field roofline table time_ns, fraction, of; pe_gemm, pe_math, pe_tcm, hbm: the least time of each, in ns
+
+--- Wait for the end, then say what the launch made of its PEs. `roofline` is what the machine could have done
+--- it in: the longest of the times that each resource needs for its share if it never waits.
+---@return LaunchStats
+function Launch:stats()
+  self:wait()
+  return self.raw:stats()
+end
+
 --- Run a kernel once on every PE that holds a part of one of its tensor arguments. Tensors arrive in
 --- the kernel as pointers to what the PE holds, everything else unchanged. Does not wait.
 ---@param name string shown in reports

@@ -29,7 +29,10 @@ static double joules_so_far(const kb_launch *launch)
 static void report(kb_launch *launch, kb_pe *pe, int target)
 {
     launch->end = launch->engine->sim->now;
-    if (++launch->ended == launch->pe_count) launch->joules += joules_so_far(launch);
+    if (++launch->ended == launch->pe_count) {
+        launch->joules += joules_so_far(launch);
+        kb_launch_use_end(launch);
+    }
     kb_pe_cpu_end(pe);
     kb_msg_report(&launch->msg, target, pe->number);
 }
@@ -42,6 +45,7 @@ static void begin_on_pe(void *object, kb_pe *pe)
     if (launch->started++ == 0) {
         launch->start = launch->engine->sim->now;
         launch->joules = -joules_so_far(launch);
+        kb_launch_use_begin(launch);
     }
     if (launch->stopped) {
         report(launch, pe, target);
@@ -195,6 +199,7 @@ void kb_launch_free_all(kb_engine *engine)
         free(launch->msg.targets);
         free(launch->instances);
         free(launch->errors);
+        kb_vec_free(&launch->use.slices);
         free(launch->name);
         free(launch);
         launch = next;

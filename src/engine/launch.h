@@ -8,6 +8,7 @@
 #define KB_ENGINE_LAUNCH_H
 
 #include "engine/engine.h"
+#include "engine/launch_use.h"
 #include "hw/msg.h"
 
 typedef struct kb_launch {
@@ -23,6 +24,7 @@ typedef struct kb_launch {
     uint32_t delivered, started, ended;
     double joules;      /* of the machine from the first start to the last end; 0: not reported */
     kb_time start, end; /* of the first and the last instance */
+    kb_launch_use use;  /* complete with the last end */
     bool failed, reported; /* reported: somebody was told of the failure */
     uint32_t failures;
     bool stopped; /* after a failure: no instance runs any more */

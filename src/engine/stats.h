@@ -17,17 +17,6 @@ enum {
 };
 const char *kb_bytes_name(int kind);
 
-enum {
-    KB_USE_DMA_READ,
-    KB_USE_DMA_WRITE,
-    KB_USE_FETCH,
-    KB_USE_STORE,
-    KB_USE_GEMM,
-    KB_USE_MATH,
-    KB_USE_COUNT
-};
-const char *kb_use_name(int use);
-
 /* Busy time summed over all PEs (of fetch and store: without what the ports of TCM did for others);
  * utilisation = busy / (PEs used x time in kernels). */
 typedef struct kb_engine_use {
