@@ -1,22 +1,28 @@
 -- Embedding lookup: out[i] = rows of a table chosen by ids[i].
 --
--- ids: (T), out: (T, D), cut over PEs alike (row_wise); rows: (V, D), on every PE or on one. Which row is
--- loaded depends on data, read with item(); without numbers, made-up ids take their place, so that the
--- same number of bytes moves.
+-- ids: (T), out: (T, D), cut over PEs alike (row_wise); rows: (V, D), on every PE or on one. Rows are gathered
+-- by blocks of pointers, `block` of them at a time (16), the next ones on their way while the present ones are
+-- stored. An id that is not in the table leads outside of it, and traps. Where rows lie depends on data; without
+-- numbers, made-up ids take their place, so that the same number of bytes moves.
 local tl = require "kernbench.tl"
 
-return function(ids_ptr, rows_ptr, out_ptr)
+return function(ids_ptr, rows_ptr, out_ptr, block)
   local count, vocabulary, d = ids_ptr.shape[1], rows_ptr.shape[1], rows_ptr.shape[2]
-  local ids = tl.load(ids_ptr)
-  local function fetch(i)
-    local id = tl.has_values() and ids:item(i) or i % vocabulary
-    tl.device_assert(id >= 0 and id < vocabulary, ("id %d is not in a table of %d rows"):format(id, vocabulary))
-    return tl.load_async(rows_ptr + id * d, { d })
+  local columns = tl.expand_dims(tl.arange(0, d, "i64"), 0)
+  block = block or 16
+  local function fetch(first)
+    local n = math.min(block, count - first)
+    local ids = tl.load(ids_ptr + first, { n })
+    if not tl.has_values() then
+      ids = tl.arange(first, first + n) % vocabulary
+    end
+    local rows = tl.expand_dims(tl.cast(ids, "i64") * d, 1) -- a large table has more elements than i32 counts
+    return tl.load_async(rows_ptr + rows + columns)
   end
   local coming = fetch(0)
-  for i = 0, count - 1 do
-    local row = tl.wait(coming)
-    coming = i + 1 < count and fetch(i + 1)
-    tl.store_async(out_ptr + i * d, row)
+  for first = 0, count - 1, block do
+    local rows = tl.wait(coming)
+    coming = first + block < count and fetch(first + block)
+    tl.store_async(out_ptr + first * d, rows)
   end
 end

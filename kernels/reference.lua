@@ -72,6 +72,13 @@ function M.embedding(ids, rows)
   return out
 end
 
+--- How many elements of x are 0, 1, ..., bins - 1.
+function M.histogram(x, bins)
+  local counts = np.zeros({ bins }, "i32")
+  for bin = 0, bins - 1 do counts[bin] = np.eq(x, bin):sum() end
+  return counts
+end
+
 --- The k greatest of every row, greatest first, the first of equal ones first: indices, and the softmax
 --- of the values.
 function M.topk(logits, k)

@@ -17,6 +17,14 @@
 ---@field load_async fun(ptr: Pointer|Pointers, shape?: integer[]|LoadOptions, dtype?: string|LoadOptions, ...): Handle
 ---@field store fun(ptr: Pointer|Pointers, value: Tile, options?: StoreOptions) a tile to memory; waits
 ---@field store_async fun(ptr: Pointer|Pointers, value: Tile, options?: StoreOptions): Handle
+---@field atomic_add fun(ptr: Pointer|Pointers, value: Tile|number, options?: {mask: Tile|boolean}): Tile old values
+---@field atomic_min fun(ptr: Pointer|Pointers, value: Tile|number, options?: {mask: Tile|boolean}): Tile
+---@field atomic_max fun(ptr: Pointer|Pointers, value: Tile|number, options?: {mask: Tile|boolean}): Tile
+---@field atomic_and fun(ptr: Pointer|Pointers, value: Tile|number, options?: {mask: Tile|boolean}): Tile
+---@field atomic_or fun(ptr: Pointer|Pointers, value: Tile|number, options?: {mask: Tile|boolean}): Tile
+---@field atomic_xor fun(ptr: Pointer|Pointers, value: Tile|number, options?: {mask: Tile|boolean}): Tile
+---@field atomic_xchg fun(ptr: Pointer|Pointers, value: Tile|number, options?: {mask: Tile|boolean}): Tile
+---@field atomic_cas fun(ptr: Pointer|Pointers, cmp: Tile|number, value: Tile|number, options?: table): Tile
 ---@field ref fun(ptr: Pointer, shape?: integer[], dtype?: string, stride?: integer[]): Pointer a block that is streamed
 ---@field dot fun(a: Tile, b: Tile, acc?: Tile, out_dtype?: string): Tile matrix product; accumulates in f32
 ---@field composite fun(options: CompositeOptions): Handle

@@ -28,7 +28,7 @@ kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what)
 {
     kb_ptr *ptr = kb_test_ptr(L, index);
     if (!ptr)
-        luaL_error(L, "%s: expected a pointer (a tensor argument of the kernel), got %s", what,
+        kb_error(L, "%s: expected a pointer (a tensor argument of the kernel), got %s", what,
                    luaL_typename(L, index));
     return ptr;
 }
@@ -55,7 +55,7 @@ void kb_push_pointer(lua_State *L, int index, int cube, int pe)
     if (shard)
         ptr.piece = shard->piece;
     else if (t->piece_count > 1)
-        luaL_error(L, "tensor '%s' has no part on cube %d, pe %d, where the kernel runs", t->name,
+        kb_error(L, "tensor '%s' has no part on cube %d, pe %d, where the kernel runs", t->name,
                    cube, pe);
     memcpy(ptr.shape, t->pieces[ptr.piece].extent, (size_t)t->rank * sizeof *ptr.shape);
     kb_strides(t->rank, ptr.shape, ptr.stride);
@@ -117,16 +117,16 @@ kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
     rows r;
     char shape[KB_SHAPE_TEXT];
     if (!rows_of(ptr, &r))
-        luaL_error(L, "%s: the rows of a %s block with these strides are not equally far apart",
+        kb_error(L, "%s: the rows of a %s block with these strides are not equally far apart",
                    call, kb_shape_text(ptr->rank, ptr->shape, shape));
     size_t count = kb_ptr_elements(ptr);
     uint64_t span = 0;
     int64_t end = 0;
     if (!span_of(&r, &span) || __builtin_add_overflow(span, ptr->at, &end))
-        luaL_error(L, "%s: a block of shape %s at element %I is larger than any tensor", call,
+        kb_error(L, "%s: a block of shape %s at element %I is larger than any tensor", call,
                    kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at);
     if (ptr->at < 0 || (uint64_t)ptr->at > count || span > count - (uint64_t)ptr->at)
-        luaL_error(L,
+        kb_error(L,
                    "%s: a block of shape %s at element %I reaches to element %I, outside of tensor "
                    "'%s', which has %I elements here",
                    call, kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at,
@@ -165,7 +165,7 @@ static int ptr_index(lua_State *L)
     else if (!strcmp(key, "name"))
         lua_pushstring(L, ptr->tensor->name);
     else
-        return luaL_error(
+        return kb_error(
             L,
             "a pointer has no field '%s'; it has dtype, shape, strides, global_shape, "
             "offset, name",

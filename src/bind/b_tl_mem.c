@@ -170,8 +170,7 @@ kb_lanes kb_check_lanes(lua_State *L, const kb_ptr *ptr, const kb_ptr_block *fro
 
 /* ---- what a call touches ---- */
 
-/* Of the block at 1: with `mask`, or without. */
-static kb_lanes lanes_of(lua_State *L, const kb_ptr *ptr, int mask, const char *call)
+kb_lanes kb_lanes_of(lua_State *L, const kb_ptr *ptr, int mask, const char *call)
 {
     const kb_ptr_block *from = kb_test_ptr_block(L, 1);
     const uint8_t *bytes = kb_check_mask(L, mask, ptr, call);
@@ -260,7 +259,7 @@ static int do_load(lua_State *L, const char *call, bool async)
     kb_unpack_options(L, call, names);
     kb_ptr ptr = block_to_load(L, call);
     if (lua_isnil(L, 5) && !lua_isnil(L, 6)) return kb_error(L, "%s: other without a mask", call);
-    kb_lanes lanes = lanes_of(L, &ptr, 5, call);
+    kb_lanes lanes = kb_lanes_of(L, &ptr, 5, call);
     kb_value *other = lanes.mask ? check_other(L, 6, &ptr, call) : NULL;
     return kb_load_lanes(L, &ptr, &lanes, other, call, async);
 }
@@ -325,7 +324,7 @@ static int do_store(lua_State *L, const char *call, bool async)
     if (scattered && !lua_isnil(L, 3))
         return kb_error(L, "%s: a block of pointers has no strides", call);
     if (!lua_isnil(L, 3)) check_stride(L, 3, &ptr, call);
-    kb_lanes lanes = lanes_of(L, &ptr, 4, call);
+    kb_lanes lanes = kb_lanes_of(L, &ptr, 4, call);
     return kb_store_lanes(L, &ptr, &lanes, tile, call, async);
 }
 
@@ -358,4 +357,5 @@ static const luaL_Reg functions[] = {{"load", tl_load},   {"load_async", tl_load
 void kb_tl_mem_open(lua_State *L)
 {
     luaL_setfuncs(L, functions, 0);
+    kb_tl_atomic_open(L);
 }

@@ -24,6 +24,10 @@ const uint8_t *kb_check_mask(lua_State *L, int index, const kb_ptr *ptr, const c
 kb_lanes kb_check_lanes(lua_State *L, const kb_ptr *ptr, const kb_ptr_block *from,
                         const uint8_t *mask, const char *call);
 
+/* Both, for the pointer or block of pointers at 1 whose block `ptr` is. Without a mask, and not a
+ * block of pointers: none, which kb_access_of takes as the whole block. */
+kb_lanes kb_lanes_of(lua_State *L, const kb_ptr *ptr, int mask, const char *call);
+
 /* Storage of an access. The caller frees `parts`. */
 typedef struct kb_access_room {
     kb_va_region whole;

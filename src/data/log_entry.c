@@ -56,6 +56,13 @@ void kb_log_entry_uses(kb_log_entry *entry, kb_log_uses *uses)
         for (int i = 0; i < 3; i++) use_value(uses, KB_LOG_READS, entry->compute.what.in[i]);
         use_value(uses, KB_LOG_WRITES, entry->compute.out);
         break;
+    case KB_LOG_ATOMIC:
+        use_value(uses, KB_LOG_READS, entry->atomic.value);
+        use_value(uses, KB_LOG_READS, entry->atomic.compare);
+        use_value(uses, KB_LOG_READS, entry->atomic.mask);
+        use_pieces(uses, KB_LOG_READS | KB_LOG_WRITES, &entry->atomic.pieces);
+        use_value(uses, KB_LOG_WRITES, entry->atomic.old);
+        break;
     case KB_LOG_GEMM:
         use_matrix(uses, KB_LOG_READS, &entry->gemm.a);
         use_matrix(uses, KB_LOG_READS, &entry->gemm.b);
@@ -79,9 +86,9 @@ void kb_log_entry_fini(kb_log_entry *entry)
 
 /* ---- what it costs ---- */
 
-/* Orders of magnitude: an allocation and the walk to it; a byte copied; an element computed; a
- * multiply-accumulate. */
-enum { FIXED_NS = 200, BYTES_PER_NS = 4, ELEMENTS_PER_NS = 1, MACS_PER_NS = 32 };
+/* Orders of magnitude: an allocation and the walk to it; a byte copied; an element computed; one
+ * read, modified and written in place; a multiply-accumulate. */
+enum { FIXED_NS = 200, BYTES_PER_NS = 4, ELEMENTS_PER_NS = 1, ATOMIC_NS = 20, MACS_PER_NS = 32 };
 
 uint64_t kb_log_entry_cost(const kb_log_entry *entry)
 {
@@ -94,6 +101,8 @@ uint64_t kb_log_entry_cost(const kb_log_entry *entry)
         }
         return FIXED_NS + elements * kb_compute_passes(&entry->compute.what) / ELEMENTS_PER_NS;
     }
+    case KB_LOG_ATOMIC:
+        return FIXED_NS + kb_value_count(entry->atomic.old) * ATOMIC_NS;
     case KB_LOG_GEMM:
         return FIXED_NS + (uint64_t)entry->gemm.M * entry->gemm.K * entry->gemm.N / MACS_PER_NS +
                (uint64_t)entry->gemm.M * entry->gemm.N * kb_epilogue_passes(&entry->gemm.epilogue) /
@@ -184,14 +193,20 @@ static int run_gemm(kb_log_entry *entry, kb_err *err)
     return status;
 }
 
+static const kb_array *array_of(const kb_value *value)
+{
+    return value ? value->array : NULL;
+}
+
 static int run_load(kb_log_entry *entry, kb_err *err)
 {
-    kb_value *value = entry->move.value, *mask = entry->move.mask, *other = entry->move.other;
+    kb_value *value = entry->move.value;
+    const kb_array *mask = array_of(entry->move.mask);
     int status = ensure_array(value, err);
     if (status) return status;
     if (mask)
-        return kb_masked_load(&entry->move.pieces, mask->array, other ? other->array : NULL,
-                              value->array, err);
+        return kb_masked_load(&entry->move.pieces, mask, array_of(entry->move.other), value->array,
+                              err);
     kb_pieces_gather(&entry->move.pieces, value->array->data);
     return KB_OK;
 }
@@ -205,6 +220,17 @@ static void run_store(const kb_log_entry *entry)
         kb_pieces_scatter(&entry->move.pieces, array->data);
 }
 
+static int run_atomic(kb_log_entry *entry, kb_err *err)
+{
+    kb_value *old = entry->atomic.old;
+    kb_atomic_args args = {.op = entry->atomic.op,
+                           .value = array_of(entry->atomic.value),
+                           .compare = array_of(entry->atomic.compare),
+                           .mask = array_of(entry->atomic.mask)};
+    int status = ensure_array(old, err);
+    return status ? status : kb_atomic_run(&args, &entry->atomic.pieces, old->array, err);
+}
+
 int kb_log_entry_run(kb_log_entry *entry, kb_err *err)
 {
     switch (entry->op) {
@@ -213,6 +239,8 @@ int kb_log_entry_run(kb_log_entry *entry, kb_err *err)
     case KB_LOG_STORE:
         run_store(entry);
         return KB_OK;
+    case KB_LOG_ATOMIC:
+        return run_atomic(entry, err);
     case KB_LOG_COMPUTE:
         return kb_compute_run(&entry->compute.what, entry->compute.out, err);
     default:

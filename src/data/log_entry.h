@@ -11,10 +11,19 @@
 #ifndef KB_DATA_LOG_ENTRY_H
 #define KB_DATA_LOG_ENTRY_H
 
+#include "data/atomic.h"
+#include "data/compute.h"
 #include "data/epilogue.h"
+#include "data/memory.h"
 #include "sim/time.h"
 
-typedef enum kb_log_op { KB_LOG_LOAD, KB_LOG_STORE, KB_LOG_GEMM, KB_LOG_COMPUTE } kb_log_op;
+typedef enum kb_log_op {
+    KB_LOG_LOAD,
+    KB_LOG_STORE,
+    KB_LOG_GEMM,
+    KB_LOG_COMPUTE,
+    KB_LOG_ATOMIC
+} kb_log_op;
 
 /* A matrix: a value, or rows in memory (then `value` is null). */
 typedef struct kb_matrix {
@@ -32,6 +41,11 @@ typedef struct kb_log_entry {
             kb_value *mask;  /* which elements move (data/masked.h); or null: all do */
             kb_value *other; /* of a masked load: what the rest is; or null: 0 */
         } move;              /* LOAD and STORE */
+        struct {
+            kb_atomic_op op;
+            kb_value *value, *compare, *mask, *old; /* as kb_atomic_args; the result */
+            kb_pieces pieces;
+        } atomic;
         struct {
             kb_compute what;
             kb_value *out;

@@ -180,14 +180,14 @@ static void record(const kb_op *op)
     const kb_pe *pe = op->pe;
     kb_log_op kind = op->log.op;
     if (!pe->m->stages) return;
-    if (kind != KB_LOG_LOAD && kind != KB_LOG_STORE && kind != KB_LOG_COMPUTE) return;
+    if (kind == KB_LOG_GEMM) return;
     kb_stage_row row = {.command = op->composite.label,
                         .sip = (uint16_t)pe->sip,
                         .cube = (uint16_t)pe->cube,
                         .pe = (uint16_t)pe->number,
-                        .stage = kind == KB_LOG_LOAD    ? KB_STAGE_DMA_IN
-                                 : kind == KB_LOG_STORE ? KB_STAGE_DMA_WB
-                                                        : KB_STAGE_MATH,
+                        .stage = kind == KB_LOG_LOAD      ? KB_STAGE_DMA_IN
+                                 : kind == KB_LOG_COMPUTE ? KB_STAGE_MATH
+                                                          : KB_STAGE_DMA_WB,
                         .start = kind == KB_LOG_COMPUTE ? op->began : pe->dma_began,
                         .end = op->ended};
     kb_vec_push(&pe->m->stages->rows, row);

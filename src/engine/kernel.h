@@ -70,6 +70,20 @@ int kb_kernel_load(kb_proc *proc, const kb_access *from, kb_dtype dtype, int ran
                    const size_t *shape, kb_op **out, kb_err *err);
 int kb_kernel_store(kb_proc *proc, const kb_access *to, kb_tile *tile, kb_op **out, kb_err *err);
 
+/* What an atomic operation combines with memory: values of its type that broadcast to its shape,
+ * from tiles or, then without one, constants. */
+typedef struct kb_atomic_operands {
+    kb_atomic_op op;
+    const char *what; /* static text, "tl.atomic_add" */
+    kb_value *value;
+    kb_value *compare; /* of compare and swap, else null */
+    kb_tile *value_tile, *compare_tile;
+} kb_atomic_operands;
+
+/* Performed at the memory; the result is a tile of what was there before, 0 where masked off. */
+int kb_kernel_atomic(kb_proc *proc, const kb_access *at, const kb_atomic_operands *operands,
+                     kb_dtype dtype, int rank, const size_t *shape, kb_op **out, kb_err *err);
+
 /* A row-major matrix operand: a tile, or memory. */
 typedef struct kb_matrix_arg {
     kb_tile *tile; /* or null */

@@ -15,7 +15,7 @@ static void dispatch_move(kb_sim *sim, void *object, uint64_t direction)
     kb_op_complete(sim, op, 0); /* everything is masked off */
 }
 
-static int translate(kb_op *op, const kb_access *access, kb_err *err)
+int kb_op_translate(kb_op *op, const kb_access *access, kb_err *err)
 {
     int status = KB_OK;
     for (size_t i = 0; !status && i < access->count; i++)
@@ -23,8 +23,7 @@ static int translate(kb_op *op, const kb_access *access, kb_err *err)
     return status;
 }
 
-/* The mask of a tile, as a value that the op log can hold. */
-static int hold_mask(const uint8_t *mask, const kb_value *like, kb_value **out, kb_err *err)
+int kb_op_hold_mask(const uint8_t *mask, const kb_value *like, kb_value **out, kb_err *err)
 {
     *out = kb_value_create(KB_BOOL, like->rank, like->shape);
     int status = kb_array_create(KB_BOOL, like->rank, like->shape, &(*out)->array, err);
@@ -32,22 +31,25 @@ static int hold_mask(const uint8_t *mask, const kb_value *like, kb_value **out, 
     return status;
 }
 
+void kb_op_copy_pieces(kb_pieces *to, const kb_pieces *from)
+{
+    kb_vec_reserve(to, from->count);
+    to->count = from->count;
+    if (from->count) memcpy(to->data, from->data, from->count * sizeof *from->data);
+}
+
 static int fill_log(kb_op *op, const kb_access *access, kb_value *value, kb_err *err)
 {
     op->log.move.value = kb_value_retain(value);
     op->log.move.other = kb_value_retain(access->other);
-    kb_vec_reserve(&op->log.move.pieces, op->pieces.count);
-    op->log.move.pieces.count = op->pieces.count;
-    if (op->pieces.count)
-        memcpy(op->log.move.pieces.data, op->pieces.data,
-               op->pieces.count * sizeof *op->pieces.data);
-    return access->mask ? hold_mask(access->mask, value, &op->log.move.mask, err) : KB_OK;
+    kb_op_copy_pieces(&op->log.move.pieces, &op->pieces);
+    return access->mask ? kb_op_hold_mask(access->mask, value, &op->log.move.mask, err) : KB_OK;
 }
 
 static int issue_move(kb_op *op, const kb_access *access, int direction, kb_value *value,
                       kb_err *err)
 {
-    int status = translate(op, access, err);
+    int status = kb_op_translate(op, access, err);
     if (status) return kb_op_abandon(op, status);
     op->log.op = direction == KB_DMA_READ ? KB_LOG_LOAD : KB_LOG_STORE;
     if (op->engine->data) status = fill_log(op, access, value, err);

@@ -16,4 +16,10 @@ void kb_op_issue(kb_op *op, kb_event_fn dispatch, uint64_t arg);
 /* Event: it has completed. */
 void kb_op_complete(kb_sim *sim, void *op, uint64_t arg);
 
+/* kernel_memory.c: the physical pieces of what an operation touches; a copy of them, and of its
+ * mask (shaped like `like`), for the op log. */
+int kb_op_translate(kb_op *op, const kb_access *access, kb_err *err);
+void kb_op_copy_pieces(kb_pieces *to, const kb_pieces *from);
+int kb_op_hold_mask(const uint8_t *mask, const kb_value *like, kb_value **out, kb_err *err);
+
 #endif

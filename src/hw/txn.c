@@ -212,9 +212,10 @@ static void start(kb_txn *t)
         fill_hops(t, &m->path);
         t->hops[t->hop_count - 1].receive = t->memory->class->receive;
         kb_path_reverse(m->graph, &m->path);
-        t->command = kb_path_command_time(m->graph, &m->path);
+        t->command = t->request.one_way ? 0 : kb_path_command_time(m->graph, &m->path);
         start_write(t);
     } else {
+        if (t->request.one_way) t->command = 0;
         kb_path_reverse(m->graph, &m->path);
         fill_hops(t, &m->path);
         t->hops[t->hop_count - 1].receive = data_arrives;

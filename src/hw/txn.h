@@ -32,7 +32,8 @@ typedef struct kb_txn_request {
     uint64_t offset;
     uint32_t rows;
     uint64_t row_bytes, stride; /* stride matters only for rows > 1 */
-    kb_event_fn done;           /* done(sim, object, arg) when it completes */
+    bool one_way;     /* no request before a read, no acknowledgement after a write (atomic.h) */
+    kb_event_fn done; /* done(sim, object, arg) when it completes */
     void *object;
     uint64_t arg;
     /* Called with the finished transaction just before `done`, for traces and probes; may be null.

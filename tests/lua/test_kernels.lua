@@ -257,11 +257,29 @@ function TestLookups:test_embedding_copies_the_chosen_rows()
 end
 
 function TestLookups:test_an_id_outside_the_table_is_an_error()
-  lu.assertErrorMsgContains("id 7 is not in a table of 7 rows", simulate, function()
-    torch.launch("embedding", require "kernels.embedding", torch.from_numpy(np.array({ 7 }, "i32")),
-      torch.zeros(7, 4), torch.zeros(1, 4))
-    torch.accelerator.synchronize()
-  end)
+  for id, element in pairs { [7] = 28, [-1] = -4 } do
+    lu.assertErrorMsgContains(("lane (0, 0) leads to element %d, outside of tensor 'table'"):format(element), simulate,
+      function()
+        torch.launch("embedding", require "kernels.embedding", torch.from_numpy(np.array({ id }, "i32")),
+          torch.zeros(7, 4, { name = "table" }), torch.zeros(1, 4))
+        torch.accelerator.synchronize()
+      end)
+  end
+end
+
+function TestLookups:test_histograms_of_all_parts_add_up()
+  for _, place in ipairs(PLACES) do
+    for _, case in ipairs { { 1, 1 }, { 7, 3 }, { 40, 10 } } do
+      simulate(function()
+        local count, bins = case[1] * parts_of(place), case[2]
+        local x = np.random(1):randint(-1, bins + 1, { count }, "i32") -- some are in no bin
+        local counts = torch.zeros(bins, { dtype = "i32" })
+        torch.launch("histogram", require "kernels.histogram",
+          torch.from_numpy(x, { dp = policy(place, "row_wise") }), counts)
+        lu.assertTrue(np.array_equal(counts:numpy(), reference.histogram(x, bins)))
+      end)
+    end
+  end
 end
 
 local function route_once(place, T, E, D, k, capacity)
@@ -293,6 +311,14 @@ function TestLookups:test_tokens_go_to_their_best_experts_until_those_are_full()
 end
 
 local TestWithoutNumbers = {}
+
+function TestWithoutNumbers:test_a_histogram_runs_without_numbers()
+  simulate(function()
+    torch.launch("histogram", require "kernels.histogram", torch.empty(5, { dtype = "i32" }),
+      torch.empty(3, { dtype = "i32" }))
+    torch.accelerator.synchronize()
+  end, false)
+end
 
 function TestWithoutNumbers:test_without_numbers_data_dependent_kernels_take_stand_ins()
   simulate(function()

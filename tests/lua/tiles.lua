@@ -79,8 +79,9 @@ function M.random_of(shape, dtype, seed, low, high)
     if low then return (random:rand(shape, "f64") * (high - low) + low):astype(dtype) end
     return random:randn(shape, dtype)
   end
-  local lows = { i8 = -100, i32 = -70000, i64 = -(1 << 40), u8 = 0, bool = 0 }
-  local highs = { i8 = 100, i32 = 70000, i64 = 1 << 40, u8 = 256, bool = 2 }
+  local lows = { i8 = -100, i16 = -30000, i32 = -70000, i64 = -(1 << 40), u8 = 0, u16 = 0, u32 = 0, u64 = 0, bool = 0 }
+  local highs = { i8 = 100, i16 = 30000, i32 = 70000, i64 = 1 << 40, u8 = 256, u16 = 65536, u32 = 1 << 32,
+    u64 = 1 << 60, bool = 2 }
   return random:randint(math.tointeger(low) or lows[dtype], math.tointeger(high) or highs[dtype], shape, dtype)
 end
 

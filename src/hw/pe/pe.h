@@ -106,6 +106,12 @@ static inline void kb_pe_dma(kb_pe *pe, int direction, kb_pieces *pieces, kb_eve
     kb_pe_dma_vc(pe, direction, KB_VC_COMPUTE, pieces, done, object, arg);
 }
 
+/* An atomic operation on the pieces (atomic.h), one after another, through the write channel, which
+ * each holds until its old values are back. `operands` as there. perform(sim, object, 0) when the
+ * last piece takes place, done(sim, object, 0) at the end. */
+void kb_pe_dma_atomic(kb_pe *pe, uint32_t operands, kb_pieces *pieces, kb_event_fn perform,
+                      kb_event_fn done, void *object);
+
 /* ---- engines ---- */
 
 kb_time kb_pe_fetch_time(const kb_machine *m, uint64_t bytes); /* TCM -> registers */

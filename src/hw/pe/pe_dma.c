@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hw/atomic.h"
 #include "hw/classes.h"
 #include "hw/pe/pe_mmu.h"
 
@@ -48,6 +49,9 @@ typedef struct kb_dma_command {
     uint64_t arrival;        /* of the present piece in the queue: its number */
     kb_time queued, granted; /* of the present piece */
     kb_time began;           /* grant of the first piece */
+    uint32_t operands;       /* of an atomic operation, per element; 0: a plain move */
+    kb_event_fn perform;     /* when its last piece takes place */
+    kb_atomic atomic;
     kb_event_fn done;
     void *object;
     uint64_t arg;
@@ -137,6 +141,29 @@ static void piece_done(kb_sim *sim, void *object, uint64_t arg)
     finished.done(sim, finished.object, finished.arg);
 }
 
+static void piece_performed(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    const dma_command *c = object;
+    if (c->started == c->pieces.count) c->perform(sim, c->object, c->arg);
+}
+
+/* The memory operation of a piece, at `request`'s place. */
+static int start_atomic(dma_command *c, const kb_txn_request *request, kb_err *err)
+{
+    kb_atomic_request atomic = {.requester = request->requester,
+                                .memory = request->memory,
+                                .offset = request->offset,
+                                .rows = request->rows,
+                                .row_bytes = request->row_bytes,
+                                .stride = request->stride,
+                                .operands = c->operands,
+                                .perform = piece_performed,
+                                .done = piece_done,
+                                .object = c};
+    return kb_atomic_start(&c->atomic, c->pe->m, &atomic, err);
+}
+
 static void start_piece(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
@@ -157,26 +184,24 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
                               .object = c};
     kb_err err = {0};
     int status = kb_machine_memory(pe->m, piece->pa, &request.memory, &request.offset, &err);
-    if (!status) status = kb_txn_start(pe->m, &request, &err);
+    if (!status)
+        status =
+            c->operands ? start_atomic(c, &request, &err) : kb_txn_start(pe->m, &request, &err);
     assert(!status); /* translation only yields memories, and every memory has a route */
     (void)status;
 }
 
-void kb_pe_dma_vc(kb_pe *pe, int direction, kb_vc vc, kb_pieces *pieces, kb_event_fn done,
-                  void *object, uint64_t arg)
+/* Begin with a command whose fields say what it is; its pieces are taken over. */
+static void submit(kb_pe *pe, const dma_command *command, kb_pieces *pieces)
 {
     dma_command *c = kb_xmalloc(sizeof *c);
     dma_place *place = kb_xmalloc(sizeof *place);
     *place = (dma_place){.waiter = {.fn = start_piece, .object = place}, .owner = c};
-    *c = (dma_command){.next = pe->moving,
-                       .pe = pe,
-                       .direction = direction,
-                       .pieces = *pieces,
-                       .vc = vc,
-                       .place = place,
-                       .done = done,
-                       .object = object,
-                       .arg = arg};
+    *c = *command;
+    c->pe = pe;
+    c->place = place;
+    c->pieces = *pieces;
+    c->next = pe->moving;
     if (c->next) c->next->prev = c;
     pe->moving = c;
     *pieces = (kb_pieces){0};
@@ -185,6 +210,25 @@ void kb_pe_dma_vc(kb_pe *pe, int direction, kb_vc vc, kb_pieces *pieces, kb_even
         kb_sim_after(pe->m->sim, translation, queue, c, 0);
     else
         queue(pe->m->sim, c, 0);
+}
+
+void kb_pe_dma_vc(kb_pe *pe, int direction, kb_vc vc, kb_pieces *pieces, kb_event_fn done,
+                  void *object, uint64_t arg)
+{
+    dma_command c = {.direction = direction, .vc = vc, .done = done, .object = object, .arg = arg};
+    submit(pe, &c, pieces);
+}
+
+void kb_pe_dma_atomic(kb_pe *pe, uint32_t operands, kb_pieces *pieces, kb_event_fn perform,
+                      kb_event_fn done, void *object)
+{
+    dma_command c = {.direction = KB_DMA_WRITE,
+                     .vc = KB_VC_COMPUTE,
+                     .operands = operands,
+                     .perform = perform,
+                     .done = done,
+                     .object = object};
+    submit(pe, &c, pieces);
 }
 
 const kb_device_class kb_pe_dma_class = {.kind = KB_PE_DMA,
