@@ -23,6 +23,17 @@ error("kernbench.meta is for editors; require kernbench.torch, kernbench.tl or k
 ---@operator add(Tile): Pointers      adds up the offsets, which broadcast
 ---@operator sub(integer): Pointers
 
+---A tensor in memory, moved in blocks: what tl.make_tensor_descriptor returns.
+---@class Descriptor
+---@field shape integer[]
+---@field strides integer[]       in elements
+---@field block_shape integer[]
+---@field dtype kernbench.Dtype
+---@field load fun(self: Descriptor, offsets: integer[]): Tile  0 where the block lies outside
+---@field load_async fun(self: Descriptor, offsets: integer[]): Handle
+---@field store fun(self: Descriptor, offsets: integer[], value: Tile)  what lies outside is not written
+---@field store_async fun(self: Descriptor, offsets: integer[], value: Tile): Handle
+
 ---An immutable value in the PE's TCM.
 ---@class Tile
 ---@field shape integer[]

@@ -25,6 +25,7 @@
 ---@field atomic_xor fun(ptr: Pointer|Pointers, value: Tile|number, options?: {mask: Tile|boolean}): Tile
 ---@field atomic_xchg fun(ptr: Pointer|Pointers, value: Tile|number, options?: {mask: Tile|boolean}): Tile
 ---@field atomic_cas fun(ptr: Pointer|Pointers, cmp: Tile|number, value: Tile|number, options?: table): Tile
+---@field make_tensor_descriptor fun(ptr: Pointer, shape: integer[], strides?: integer[], block: integer[]): Descriptor
 ---@field ref fun(ptr: Pointer, shape?: integer[], dtype?: string, stride?: integer[]): Pointer a block that is streamed
 ---@field dot fun(a: Tile, b: Tile, acc?: Tile, out_dtype?: string): Tile matrix product; accumulates in f32
 ---@field composite fun(options: CompositeOptions): Handle

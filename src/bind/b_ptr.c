@@ -29,7 +29,7 @@ kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what)
     kb_ptr *ptr = kb_test_ptr(L, index);
     if (!ptr)
         kb_error(L, "%s: expected a pointer (a tensor argument of the kernel), got %s", what,
-                   luaL_typename(L, index));
+                 luaL_typename(L, index));
     return ptr;
 }
 
@@ -56,7 +56,7 @@ void kb_push_pointer(lua_State *L, int index, int cube, int pe)
         ptr.piece = shard->piece;
     else if (t->piece_count > 1)
         kb_error(L, "tensor '%s' has no part on cube %d, pe %d, where the kernel runs", t->name,
-                   cube, pe);
+                 cube, pe);
     memcpy(ptr.shape, t->pieces[ptr.piece].extent, (size_t)t->rank * sizeof *ptr.shape);
     kb_strides(t->rank, ptr.shape, ptr.stride);
     kb_push_ptr(L, &ptr, index);
@@ -117,20 +117,20 @@ kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
     rows r;
     char shape[KB_SHAPE_TEXT];
     if (!rows_of(ptr, &r))
-        kb_error(L, "%s: the rows of a %s block with these strides are not equally far apart",
-                   call, kb_shape_text(ptr->rank, ptr->shape, shape));
+        kb_error(L, "%s: the rows of a %s block with these strides are not equally far apart", call,
+                 kb_shape_text(ptr->rank, ptr->shape, shape));
     size_t count = kb_ptr_elements(ptr);
     uint64_t span = 0;
     int64_t end = 0;
     if (!span_of(&r, &span) || __builtin_add_overflow(span, ptr->at, &end))
         kb_error(L, "%s: a block of shape %s at element %I is larger than any tensor", call,
-                   kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at);
+                 kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at);
     if (ptr->at < 0 || (uint64_t)ptr->at > count || span > count - (uint64_t)ptr->at)
         kb_error(L,
-                   "%s: a block of shape %s at element %I reaches to element %I, outside of tensor "
-                   "'%s', which has %I elements here",
-                   call, kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at,
-                   (lua_Integer)end, ptr->tensor->name, (lua_Integer)count);
+                 "%s: a block of shape %s at element %I reaches to element %I, outside of tensor "
+                 "'%s', which has %I elements here",
+                 call, kb_shape_text(ptr->rank, ptr->shape, shape), (lua_Integer)ptr->at,
+                 (lua_Integer)end, ptr->tensor->name, (lua_Integer)count);
     return (kb_va_region){.va = kb_vaddr_plus(kb_ptr_base(ptr), (uint64_t)ptr->at * element),
                           .rows = (uint32_t)r.count,
                           .row_bytes = r.length * element,
@@ -165,11 +165,10 @@ static int ptr_index(lua_State *L)
     else if (!strcmp(key, "name"))
         lua_pushstring(L, ptr->tensor->name);
     else
-        return kb_error(
-            L,
-            "a pointer has no field '%s'; it has dtype, shape, strides, global_shape, "
-            "offset, name",
-            key);
+        return kb_error(L,
+                        "a pointer has no field '%s'; it has dtype, shape, strides, global_shape, "
+                        "offset, name",
+                        key);
     return 1;
 }
 

@@ -19,8 +19,9 @@ void kb_tl_matrix_open(lua_State *L);
 /* b_tl_mem.c: add its functions to the table on top. */
 void kb_tl_mem_open(lua_State *L);
 
-/* b_tl_atomic.c: likewise. kb_tl_mem_open does. */
+/* b_tl_atomic.c, b_tl_desc.c: likewise. kb_tl_mem_open does. */
 void kb_tl_atomic_open(lua_State *L);
+void kb_tl_desc_open(lua_State *L);
 
 /* b_tl_math.c: add its functions to the table on top, and operators and methods to tiles. */
 void kb_tl_math_open(lua_State *L);

@@ -54,8 +54,7 @@ static kb_ptr block(lua_State *L, int at, const char *call)
 
 /* ---- single elements ---- */
 
-/* How many lanes a block has, each with an address or a mask of its own. */
-static size_t lane_count(lua_State *L, const kb_ptr *ptr, const char *call)
+size_t kb_lane_count(lua_State *L, const kb_ptr *ptr, const char *call)
 {
     size_t count = 1;
     for (int d = 0; d < ptr->rank; d++)
@@ -126,7 +125,7 @@ static void check_bounds(lua_State *L, const kb_ptr *ptr, const kb_lanes *lanes,
 const uint8_t *kb_check_mask(lua_State *L, int index, const kb_ptr *ptr, const char *call)
 {
     if (lua_isnoneornil(L, index)) return NULL;
-    size_t count = lane_count(L, ptr, call);
+    size_t count = kb_lane_count(L, ptr, call);
     if (lua_isboolean(L, index)) {
         if (lua_toboolean(L, index)) return NULL;
         return memset(lua_newuserdatauv(L, count, 0), 0, count);
@@ -157,7 +156,7 @@ const uint8_t *kb_check_mask(lua_State *L, int index, const kb_ptr *ptr, const c
 kb_lanes kb_check_lanes(lua_State *L, const kb_ptr *ptr, const kb_ptr_block *from,
                         const uint8_t *mask, const char *call)
 {
-    size_t count = lane_count(L, ptr, call);
+    size_t count = kb_lane_count(L, ptr, call);
     int64_t *element = lua_newuserdatauv(L, count * sizeof *element, 0);
     if (from)
         follow_pointers(L, from, element, count, call);
@@ -358,4 +357,5 @@ void kb_tl_mem_open(lua_State *L)
 {
     luaL_setfuncs(L, functions, 0);
     kb_tl_atomic_open(L);
+    kb_tl_desc_open(L);
 }

@@ -14,6 +14,10 @@
 /* Lanes of one call. Contiguous and strided blocks without a mask may be larger. */
 enum { KB_MOST_LANES = 1 << 24 };
 
+/* Elements of a block of which each has an address or a mask of its own; raises if there are more
+ * than KB_MOST_LANES. */
+size_t kb_lane_count(lua_State *L, const kb_ptr *ptr, const char *call);
+
 /* The mask at that index, spread over the block: a byte per element, on the Lua stack. Null if it
  * is nil or true. Raises if its elements are not known, or if it does not broadcast to the block.
  */
