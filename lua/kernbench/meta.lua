@@ -34,11 +34,6 @@ error("kernbench.meta is for editors; require kernbench.torch, kernbench.tl or k
 ---@field store fun(self: Descriptor, offsets: integer[], value: Tile)  what lies outside is not written
 ---@field store_async fun(self: Descriptor, offsets: integer[], value: Tile): Handle
 
----An immutable value in the PE's TCM.
----@class Tile
----@field shape integer[]
----@field dtype kernbench.Dtype
-
 ---An operation under way; for tl.wait.
 ---@class Handle
 

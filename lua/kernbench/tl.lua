@@ -12,7 +12,7 @@
 ---@class StoreOptions
 ---@field stride? integer[]
 ---@field mask? Tile|boolean
----@class tl
+---@class tl: kernbench.TileMath, kernbench.TileMaking
 ---@field load fun(ptr: Pointer|Pointers, shape?: integer[]|LoadOptions, dtype?: string|LoadOptions, ...): Tile
 ---@field load_async fun(ptr: Pointer|Pointers, shape?: integer[]|LoadOptions, dtype?: string|LoadOptions, ...): Handle
 ---@field store fun(ptr: Pointer|Pointers, value: Tile, options?: StoreOptions) a tile to memory; waits
@@ -33,6 +33,7 @@
 ---@field program_id fun(axis?: integer): integer 0: PE in its cube, 1: cube, 2: SIP
 ---@field num_programs fun(axis?: integer): integer
 ---@field now fun(): number simulated time in ns
+---@field cycles fun(): integer the same in cycles of pe_math's clock
 
 ---@class CompositeOptions
 ---@field op "gemm"
@@ -52,11 +53,14 @@ local M = setmetatable({}, {
   end,
 })
 
---- ceil(a / b) of integers.
----@param a integer
----@param b integer
----@return integer
+--- ceil(a / b) of integers, or of tiles of them (then as (a + b - 1) // b, which must not overflow).
+---@param a integer|Tile
+---@param b integer|Tile
+---@return integer|Tile
 function M.cdiv(a, b)
+  if core.is_tile(a) or core.is_tile(b) then
+    return (a + (b - 1)) // b
+  end
   return -(-a // b)
 end
 
@@ -88,8 +92,50 @@ function M.softmax(x, dim)
   return e / core.sum(e, axis, true)
 end
 
--- x:clamp(low, high) and x:softmax(dim)
-core.clamp, core.softmax = M.clamp, M.softmax
+--- The k greatest elements along an axis (the last if absent), greatest first: sorted, and cut off.
+---@param x Tile
+---@param k integer
+---@param dim integer?
+---@return Tile
+function M.topk(x, k, dim)
+  return core.narrow(core.sort(x, dim, true), dim or -1, 0, k)
+end
+
+--- All elements in one dimension.
+---@param x Tile
+---@return Tile
+function M.ravel(x)
+  local count = 1
+  for _, extent in ipairs(x.shape) do
+    count = count * extent
+  end
+  return core.reshape(x, { count })
+end
+
+--- Two tiles of one shape along a new last dimension of 2.
+---@param a Tile
+---@param b Tile
+---@return Tile
+function M.join(a, b)
+  return core.cat(core.expand_dims(a, -1), core.expand_dims(b, -1), -1)
+end
+
+--- The two halves of a last dimension of 2, which disappears: what join put together.
+---@param x Tile
+---@return Tile, Tile
+function M.split(x)
+  local rank = #x.shape
+  if x.shape[rank] ~= 2 then
+    error(("tl.split: the last extent is %s; expected 2"):format(x.shape[rank]), 2)
+  end
+  local a, b = core.narrow(x, -1, 0, 1), core.narrow(x, -1, 1, 1)
+  return core.squeeze(a, -1), core.squeeze(b, -1)
+end
+
+-- x:clamp(low, high), x:softmax(dim), ...
+for _, name in ipairs { "clamp", "softmax", "cdiv", "topk", "ravel", "join", "split" } do
+  core[name] = M[name]
+end
 
 -- Values for people: tiles with their elements (without numbers: their shape), everything else as
 -- tostring shows it.

@@ -47,7 +47,7 @@ static int np_cumsum(lua_State *L)
     int axis = kb_np_axis(L, 2, a->rank);
     kb_err err;
     kb_array **slot = kb_push_array_slot(L);
-    return kb_np_finish(L, kb_cumsum(a, axis, slot, &err), slot, &err);
+    return kb_np_finish(L, kb_scan(KB_SUM, a, axis, false, slot, &err), slot, &err);
 }
 
 static int np_where(lua_State *L)

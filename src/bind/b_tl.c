@@ -177,11 +177,17 @@ static int tl_now(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"wait", tl_wait},
-                                     {"program_id", tl_program_id},
-                                     {"num_programs", tl_num_programs},
-                                     {"now", tl_now},
-                                     {NULL, NULL}};
+/* The same in cycles of the PE's clock, that of its vector engine. */
+static int tl_cycles(lua_State *L)
+{
+    const kb_engine *engine = kb_check_kernel(L, "tl.cycles")->engine;
+    lua_pushinteger(L, (lua_Integer)kb_pe_cycles(engine->m, engine->sim->now));
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"wait", tl_wait}, {"program_id", tl_program_id}, {"num_programs", tl_num_programs},
+    {"now", tl_now},   {"cycles", tl_cycles},         {NULL, NULL}};
 
 int luaopen_kernbench_core_tl(lua_State *L)
 {

@@ -117,6 +117,23 @@ static bool has_element(lua_State *L, const kb_operands *o, int i, bool negative
     return result;
 }
 
+/* Indices of tl.gather lead inside, as far as is known. */
+static void check_indices(lua_State *L, const kb_compute *c, const kb_operands *o)
+{
+    if (c->kind != KB_COMPUTE_GATHER) return;
+    const kb_value *v = o->tiles[0]->value;
+    const kb_array *index = kb_tile_array(L, o->tiles[1]);
+    if (!index || kb_dtype_is_float(index->dtype)) return;
+    for (size_t i = 0; i < index->count; i++) {
+        int64_t at;
+        kb_convert(KB_I64, &at, index->dtype,
+                   (const char *)index->data + i * kb_dtype_size(index->dtype), 1);
+        if (at < 0 || (uint64_t)at >= v->shape[c->axis])
+            kb_error(L, "%s: index %I outside an extent of %I in dimension %d", o->call,
+                     (lua_Integer)at, (lua_Integer)v->shape[c->axis], c->axis);
+    }
+}
+
 /* Operations of integers that some operands have no result for raise here, at the kernel's line. */
 static void check_domain(lua_State *L, const kb_compute *c, const kb_operands *o)
 {
@@ -160,6 +177,7 @@ int kb_tl_compute(lua_State *L, const char *call, kb_compute *c, int first)
     kb_co_check_wait(L, call);
     kb_operands o = check_operands(L, call, c, first);
     check_domain(L, c, &o);
+    check_indices(L, c, &o);
     return kb_tl_run(L, proc, c, &o);
 }
 

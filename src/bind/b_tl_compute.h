@@ -14,8 +14,8 @@ typedef struct kb_constant {
 /* What one call needs: tiles, and constants where a tile is null. `call` is static text. */
 typedef struct kb_operands {
     const char *call;
-    kb_tile *tiles[3];
-    kb_constant constants[3];
+    kb_tile *tiles[KB_COMPUTE_INPUTS];
+    kb_constant constants[KB_COMPUTE_INPUTS];
     kb_dtype dtype; /* of the constants */
 } kb_operands;
 

@@ -122,7 +122,7 @@ static void mark_inside(const descriptor *desc, const int64_t *offset, uint8_t *
 /* The block at the offsets, as a strided block, and its lanes: none if it can be moved whole. */
 static kb_lanes lanes_of(lua_State *L, const descriptor *desc, const char *call, kb_ptr *ptr)
 {
-    int64_t offset[KB_MAX_RANK];
+    int64_t offset[KB_MAX_RANK] = {0};
     check_offsets(L, desc, call, offset);
     *ptr = desc->base;
     memcpy(ptr->shape, desc->block, sizeof desc->block);

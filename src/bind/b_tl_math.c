@@ -87,13 +87,25 @@ static int reduction(lua_State *L)
     return kb_tl_compute(L, e->call, &c, 1);
 }
 
+/* tl.cumsum(x, axis, reverse), tl.cumprod */
+static int scan(lua_State *L, const char *call, kb_reduce_op op)
+{
+    static const char *const names[] = {"x", "axis", "reverse", NULL};
+    kb_unpack_options(L, call, names);
+    kb_compute c = {.kind = KB_COMPUTE_SCAN, .op = op, .in_count = 1};
+    c.axis = lua_isnil(L, 2) ? 0 : kb_check_axis(L, 2, 1, call);
+    c.reverse = lua_toboolean(L, 3);
+    return kb_tl_compute(L, call, &c, 1);
+}
+
 static int tl_cumsum(lua_State *L)
 {
-    static const char *const names[] = {"x", "axis", NULL};
-    kb_unpack_options(L, "tl.cumsum", names);
-    kb_compute c = {.kind = KB_COMPUTE_CUMSUM, .in_count = 1};
-    c.axis = lua_isnil(L, 2) ? 0 : kb_check_axis(L, 2, 1, "tl.cumsum");
-    return kb_tl_compute(L, "tl.cumsum", &c, 1);
+    return scan(L, "tl.cumsum", KB_SUM);
+}
+
+static int tl_cumprod(lua_State *L)
+{
+    return scan(L, "tl.cumprod", KB_PROD);
 }
 
 static int tl_where(lua_State *L)
@@ -121,8 +133,11 @@ static int no_comparison(lua_State *L)
 static const luaL_Reg comparisons[] = {
     {"__lt", no_comparison}, {"__le", no_comparison}, {"__eq", no_comparison}, {NULL, NULL}};
 
-static const luaL_Reg functions[] = {
-    {"cumsum", tl_cumsum}, {"where", tl_where}, {"fma", tl_fma}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"cumsum", tl_cumsum},
+                                     {"cumprod", tl_cumprod},
+                                     {"where", tl_where},
+                                     {"fma", tl_fma},
+                                     {NULL, NULL}};
 
 /* Set one closure per entry in the table on top. */
 static void set_entries(lua_State *L, const entry *entries, lua_CFunction function)
@@ -138,6 +153,7 @@ void kb_tl_math_open(lua_State *L)
 {
     luaL_setfuncs(L, functions, 0);
     kb_tl_shape_open(L);
+    kb_tl_order_open(L);
     kb_tl_look_open(L);
     set_entries(L, binaries, binary);
     set_entries(L, unaries, unary);

@@ -98,14 +98,60 @@ static int tl_trans(lua_State *L)
     return kb_tl_compute(L, "tl.trans", &c, 1);
 }
 
+/* tl.squeeze(x, axis): without a dimension of extent 1, or without all of them. */
+static int tl_squeeze(lua_State *L)
+{
+    static const char *const names[] = {"x", "axis", NULL};
+    kb_unpack_options(L, "tl.squeeze", names);
+    const kb_value *v = kb_check_tile(L, 1, "tl.squeeze")->value;
+    int axis = lua_isnil(L, 2) ? -1 : kb_check_axis(L, 2, 1, "tl.squeeze");
+    if (axis >= 0 && v->shape[axis] != 1)
+        return kb_error(L, "tl.squeeze: axis %d has an extent of %I, not 1", axis,
+                        (lua_Integer)v->shape[axis]);
+    kb_compute c = {.kind = KB_COMPUTE_RESHAPE, .in_count = 1};
+    for (int d = 0; d < v->rank; d++)
+        if (axis >= 0 ? d != axis : v->shape[d] != 1) c.shape[c.rank++] = v->shape[d];
+    return kb_tl_compute(L, "tl.squeeze", &c, 1);
+}
+
+/* Leave the tiles of a call of tl.cat on the stack, from 1 on, and an axis or nil above them;
+ * returns how many there are. They come one by one, the axis or a table with it behind them, or all
+ * in a table. */
+static int spread_parts(lua_State *L)
+{
+    luaL_checkstack(L, KB_COMPUTE_INPUTS + 4, "tl.cat");
+    if (lua_type(L, 1) == LUA_TTABLE) {
+        lua_settop(L, 2);
+        if (lua_isnil(L, 2)) {
+            lua_getfield(L, 1, "axis");
+            lua_replace(L, 2);
+        }
+        int count = (int)lua_rawlen(L, 1);
+        for (int i = 1; i <= count && i <= KB_COMPUTE_INPUTS; i++) lua_rawgeti(L, 1, i);
+        lua_remove(L, 1);
+        lua_rotate(L, 1, -1); /* the axis last */
+        return count;
+    }
+    int top = lua_gettop(L);
+    if (lua_istable(L, top)) {
+        lua_getfield(L, top, "axis");
+        lua_replace(L, top);
+    } else if (lua_type(L, top) != LUA_TNUMBER && !lua_isnil(L, top)) {
+        lua_pushnil(L);
+        top++;
+    }
+    return top - 1;
+}
+
+/* tl.cat(a, b, ..., axis), tl.cat({a, b, ...}, axis): up to KB_COMPUTE_INPUTS tiles. */
 static int tl_cat(lua_State *L)
 {
-    static const char *const names[] = {"a", "b", "axis", NULL};
-    kb_unpack_options(L, "tl.cat", names);
-    kb_check_tile(L, 1, "tl.cat: a");
-    kb_check_tile(L, 2, "tl.cat: b");
-    kb_compute c = {.kind = KB_COMPUTE_CAT, .in_count = 2};
-    c.axis = lua_isnil(L, 3) ? 0 : kb_check_axis(L, 3, 1, "tl.cat");
+    int count = lua_gettop(L) ? spread_parts(L) : 0;
+    if (count < 1 || count > KB_COMPUTE_INPUTS)
+        return kb_error(L, "tl.cat: %d tiles; expected 1 to %d", count, (int)KB_COMPUTE_INPUTS);
+    for (int i = 1; i <= count; i++) kb_check_tile(L, i, "tl.cat");
+    kb_compute c = {.kind = KB_COMPUTE_CAT, .in_count = count};
+    c.axis = lua_isnil(L, count + 1) ? 0 : kb_check_axis(L, count + 1, 1, "tl.cat");
     return kb_tl_compute(L, "tl.cat", &c, 1);
 }
 
@@ -179,6 +225,7 @@ static const luaL_Reg functions[] = {{"cast", tl_cast},
                                      {"permute", tl_permute},
                                      {"trans", tl_trans},
                                      {"cat", tl_cat},
+                                     {"squeeze", tl_squeeze},
                                      {"full", tl_full},
                                      {"zeros", tl_zeros},
                                      {"zeros_like", tl_zeros_like},

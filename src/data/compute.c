@@ -1,7 +1,5 @@
 #include "data/compute.h"
 
-#include <assert.h>
-#include <math.h>
 #include <string.h>
 
 /* ---- types and shapes ---- */
@@ -136,21 +134,62 @@ static int infer_permute(kb_compute *c, kb_err *err)
     return KB_OK;
 }
 
-static int infer_cat(kb_compute *c, kb_err *err)
+/* Add b to what is being put together. */
+static int add_part(kb_compute *c, const kb_value *b, kb_err *err)
 {
-    const kb_value *a = c->in[0], *b = c->in[1];
-    int status = check_axis(&c->axis, a->rank, err);
-    if (status) return status;
-    shape_of(c, a);
-    c->dtype = a->dtype;
-    bool fit = a->rank == b->rank && a->dtype == b->dtype;
-    for (int d = 0; fit && d < a->rank; d++) fit = d == c->axis || a->shape[d] == b->shape[d];
+    bool fit = c->rank == b->rank && c->dtype == b->dtype;
+    for (int d = 0; fit && d < c->rank; d++) fit = d == c->axis || c->shape[d] == b->shape[d];
     char at[KB_SHAPE_TEXT], bt[KB_SHAPE_TEXT];
     if (!fit)
         return kb_fail(err, KB_EINVAL, "%s %s and %s %s cannot be put together along axis %d",
-                       kb_shape_text(a->rank, a->shape, at), kb_dtype_name(a->dtype),
+                       kb_shape_text(c->rank, c->shape, at), kb_dtype_name(c->dtype),
                        kb_shape_text(b->rank, b->shape, bt), kb_dtype_name(b->dtype), c->axis);
     c->shape[c->axis] += b->shape[c->axis];
+    return KB_OK;
+}
+
+static int infer_cat(kb_compute *c, kb_err *err)
+{
+    int status = check_axis(&c->axis, c->in[0]->rank, err);
+    if (status) return status;
+    shape_of(c, c->in[0]);
+    c->dtype = c->in[0]->dtype;
+    for (int i = 1; !status && i < c->in_count; i++) status = add_part(c, c->in[i], err);
+    return status;
+}
+
+static int infer_narrow(kb_compute *c, kb_err *err)
+{
+    shape_of(c, c->in[0]);
+    c->dtype = c->in[0]->dtype;
+    int status = check_axis(&c->axis, c->rank, err);
+    if (status) return status;
+    int64_t extent = (int64_t)c->shape[c->axis];
+    if (c->start < 0 || c->count < 1 || c->start > extent || c->count > extent - c->start)
+        return kb_fail(err, KB_EINVAL, "%lld elements from %lld in an extent of %lld",
+                       (long long)c->count, (long long)c->start, (long long)extent);
+    c->shape[c->axis] = (size_t)c->count;
+    return KB_OK;
+}
+
+static int infer_gather(kb_compute *c, kb_err *err)
+{
+    const kb_value *v = c->in[0], *index = c->in[1];
+    int status = check_axis(&c->axis, v->rank, err);
+    if (status) return status;
+    if (kb_dtype_is_float(index->dtype) || index->dtype == KB_BOOL)
+        return kb_fail(err, KB_EINVAL, "indices of %s: expected integers",
+                       kb_dtype_name(index->dtype));
+    bool fit = v->rank == index->rank;
+    for (int d = 0; fit && d < v->rank; d++) fit = d == c->axis || v->shape[d] == index->shape[d];
+    char at[KB_SHAPE_TEXT], bt[KB_SHAPE_TEXT];
+    if (!fit)
+        return kb_fail(err, KB_EINVAL,
+                       "elements %s and indices %s differ in more than the extent of axis %d",
+                       kb_shape_text(v->rank, v->shape, at),
+                       kb_shape_text(index->rank, index->shape, bt), c->axis);
+    shape_of(c, index);
+    c->dtype = v->dtype;
     return KB_OK;
 }
 
@@ -192,10 +231,22 @@ int kb_compute_infer(kb_compute *c, kb_err *err)
         if (c->axis != KB_ALL_AXES) status = check_axis(&c->axis, c->in[0]->rank, err);
         if (!status) infer_reduce(c);
         return status;
-    case KB_COMPUTE_CUMSUM:
+    case KB_COMPUTE_SCAN:
         shape_of(c, c->in[0]);
         c->dtype = sum_type(c->in[0]->dtype);
         return check_axis(&c->axis, c->rank, err);
+    case KB_COMPUTE_SORT:
+        shape_of(c, c->in[0]);
+        c->dtype = c->keep ? KB_I32 : c->in[0]->dtype;
+        return check_axis(&c->axis, c->rank, err);
+    case KB_COMPUTE_FLIP:
+        shape_of(c, c->in[0]);
+        c->dtype = c->in[0]->dtype;
+        return check_axis(&c->axis, c->rank, err);
+    case KB_COMPUTE_NARROW:
+        return infer_narrow(c, err);
+    case KB_COMPUTE_GATHER:
+        return infer_gather(c, err);
     case KB_COMPUTE_WHERE:
         c->dtype = kb_compute_promote(c->in[1]->dtype, c->in[2]->dtype);
         return broadcast_all(c, err);
@@ -247,9 +298,19 @@ static uint32_t binary_passes(int op)
     }
 }
 
+/* A bitonic network on the next power of two: log2(n) (log2(n) + 1) / 2 stages. */
+static uint32_t sort_passes(size_t n)
+{
+    uint32_t levels = 0;
+    while (((size_t)1 << levels) < n) levels++;
+    return levels ? levels * (levels + 1) / 2 : 1;
+}
+
 uint32_t kb_compute_passes(const kb_compute *c)
 {
     switch (c->kind) {
+    case KB_COMPUTE_SORT:
+        return sort_passes(c->shape[c->axis]);
     case KB_COMPUTE_BINARY:
         return binary_passes(c->op);
     case KB_COMPUTE_UNARY:
@@ -259,151 +320,4 @@ uint32_t kb_compute_passes(const kb_compute *c)
     default:
         return 1;
     }
-}
-
-/* ---- numbers ---- */
-
-/* x + y rounded to odd: whoever rounds the result to a type of at most 50 bits gets what rounding
- * the exact sum once gives (Boldo and Melquiond 2008). */
-static double add_to_odd(double x, double y)
-{
-    double sum = x + y, part = sum - x;
-    double error = (x - (sum - part)) + (y - part); /* exact (Knuth's TwoSum) */
-    uint64_t bits;
-    memcpy(&bits, &sum, sizeof bits);
-    if (!isfinite(sum) || error == 0 || bits & 1) return sum;
-    return nextafter(sum, error > 0 ? INFINITY : -INFINITY);
-}
-
-/* a * b + c with one rounding. Products of types up to f32 are exact in double. */
-static int fma_floats(kb_dtype dtype, kb_array *const in[3], kb_array **out, kb_err *err)
-{
-    int status = kb_array_create(dtype, in[0]->rank, in[0]->shape, out, err);
-    if (status) return status;
-    const double *a = in[0]->data, *b = in[1]->data;
-    double *c = in[2]->data;
-    for (size_t i = 0; i < in[0]->count; i++)
-        c[i] = dtype == KB_F64 ? fma(a[i], b[i], c[i]) : add_to_odd(a[i] * b[i], c[i]);
-    for (size_t i = 0; i < in[0]->count; i++)
-        if (isnan(c[i])) c[i] = (double)NAN; /* the same one on every CPU */
-    kb_convert(dtype, (*out)->data, KB_F64, c, in[0]->count);
-    return KB_OK;
-}
-
-static int fma_integers(kb_array *const in[3], kb_array **out, kb_err *err)
-{
-    kb_array *product;
-    int status = kb_binary(KB_MUL, in[0], in[1], &product, err);
-    if (status) return status;
-    status = kb_binary(KB_ADD, product, in[2], out, err);
-    kb_array_release(product);
-    return status;
-}
-
-/* The array in the type, as a new reference. */
-static int convert(kb_array *array, kb_dtype dtype, kb_array **out, kb_err *err)
-{
-    if (array->dtype != dtype) return kb_array_cast(array, dtype, out, err);
-    *out = kb_array_retain(array);
-    return KB_OK;
-}
-
-/* Operand i of a product and sum: of the result's type and shape, floats widened to double. */
-static int fma_operand(const kb_compute *c, int i, kb_array **out, kb_err *err)
-{
-    kb_array *narrow = NULL, *full = NULL;
-    int status = convert(c->in[i]->array, c->dtype, &narrow, err);
-    if (!status) status = kb_array_broadcast_to(narrow, c->rank, c->shape, &full, err);
-    if (!status)
-        status = kb_array_cast(full, kb_dtype_is_float(c->dtype) ? KB_F64 : c->dtype, out, err);
-    kb_array_release(full);
-    kb_array_release(narrow);
-    return status;
-}
-
-static int run_fma(const kb_compute *c, kb_array **out, kb_err *err)
-{
-    kb_array *in[3] = {0};
-    int status = KB_OK;
-    for (int i = 0; !status && i < 3; i++) status = fma_operand(c, i, &in[i], err);
-    if (!status)
-        status = kb_dtype_is_float(c->dtype) ? fma_floats(c->dtype, in, out, err)
-                                             : fma_integers(in, out, err);
-    for (int i = 0; i < 3; i++) kb_array_release(in[i]);
-    return status;
-}
-
-static int run_binary(const kb_compute *c, kb_array **out, kb_err *err)
-{
-    kb_array *a = c->in[0]->array, *b = c->in[1]->array, *in[2] = {0};
-    kb_dtype dtype = kb_compute_promote(a->dtype, b->dtype);
-    if (kb_dtype_is_float(a->dtype) == kb_dtype_is_float(b->dtype))
-        return kb_binary((kb_binary_op)c->op, a, b, out, err);
-    int status = convert(a, dtype, &in[0], err);
-    if (!status) status = convert(b, dtype, &in[1], err);
-    if (!status) status = kb_binary((kb_binary_op)c->op, in[0], in[1], out, err);
-    for (int i = 0; i < 2; i++) kb_array_release(in[i]);
-    return status;
-}
-
-static int run_arange(const kb_compute *c, kb_array **out, kb_err *err)
-{
-    kb_array *numbers;
-    int status = kb_array_create(KB_I64, c->rank, c->shape, &numbers, err);
-    if (status) return status;
-    for (size_t i = 0; i < numbers->count; i++)
-        ((int64_t *)numbers->data)[i] = c->start + (int64_t)i;
-    status = kb_array_cast(numbers, c->dtype, out, err);
-    kb_array_release(numbers);
-    return status;
-}
-
-static int run_kind(const kb_compute *c, kb_array **out, kb_err *err)
-{
-    kb_array *a = c->in[0] ? c->in[0]->array : NULL, *b = c->in[1] ? c->in[1]->array : NULL;
-    switch (c->kind) {
-    case KB_COMPUTE_BINARY:
-        return run_binary(c, out, err);
-    case KB_COMPUTE_UNARY:
-        return kb_unary((kb_unary_op)c->op, a, out, err);
-    case KB_COMPUTE_REDUCE:
-        return kb_reduce((kb_reduce_op)c->op, a, c->axis, c->keep, out, err);
-    case KB_COMPUTE_CUMSUM:
-        return kb_cumsum(a, c->axis, out, err);
-    case KB_COMPUTE_WHERE:
-        return kb_where(a, b, c->in[2]->array, out, err);
-    case KB_COMPUTE_FMA:
-        return run_fma(c, out, err);
-    case KB_COMPUTE_CAST:
-        return kb_array_cast(a, c->dtype, out, err);
-    case KB_COMPUTE_BROADCAST:
-        return kb_array_broadcast_to(a, c->rank, c->shape, out, err);
-    case KB_COMPUTE_RESHAPE:
-        return kb_array_reshape(a, c->rank, c->shape, out, err);
-    case KB_COMPUTE_PERMUTE:
-        return kb_array_permute(a, c->axes, out, err);
-    case KB_COMPUTE_CAT: {
-        kb_array *both[2] = {a, b};
-        return kb_array_concatenate(2, both, c->axis, out, err);
-    }
-    default:
-        return run_arange(c, out, err);
-    }
-}
-
-int kb_compute_run(const kb_compute *c, kb_value *out, kb_err *err)
-{
-    assert(!out->array);
-    kb_array *result = NULL;
-    int status = run_kind(c, &result, err);
-    if (status) return status;
-    if (result->dtype != out->dtype) {
-        kb_array *converted;
-        status = kb_array_cast(result, out->dtype, &converted, err);
-        kb_array_release(result);
-        if (status) return status;
-        result = converted;
-    }
-    out->array = result;
-    return KB_OK;
 }

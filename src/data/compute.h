@@ -5,8 +5,8 @@
  * for operands that do not go together; kb_compute_run fills the result in when the op log gets
  * there. The arithmetic is data/ops.h's: one rounding per operation. Types follow Triton: an
  * integer with a float takes the float's type (kb_compute_promote), two of one kind the wider;
- * integers divided give f32; sums keep the type, but integers below 32 bits and masks add up in i32
- * or u32; argmin and argmax give i32. */
+ * integers divided give f32; sums and products keep the type, but those of integers below 32 bits
+ * and of masks are i32 or u32; argmin and argmax give i32. */
 #ifndef KB_DATA_COMPUTE_H
 #define KB_DATA_COMPUTE_H
 
@@ -17,24 +17,30 @@ typedef enum kb_compute_kind {
     KB_COMPUTE_BINARY, /* op: kb_binary_op */
     KB_COMPUTE_UNARY,  /* op: kb_unary_op */
     KB_COMPUTE_REDUCE, /* op: kb_reduce_op; axis or KB_ALL_AXES; keep */
-    KB_COMPUTE_CUMSUM, /* axis */
+    KB_COMPUTE_SCAN,   /* op: KB_SUM or KB_PROD; axis; reverse */
     KB_COMPUTE_WHERE,  /* in: condition, a, b */
     KB_COMPUTE_FMA,    /* in: a, b, c: a * b + c, rounded once */
     KB_COMPUTE_CAST,
     KB_COMPUTE_BROADCAST, /* of a constant, too */
     KB_COMPUTE_RESHAPE,
     KB_COMPUTE_PERMUTE, /* axes */
-    KB_COMPUTE_CAT,     /* in: a, b; axis */
+    KB_COMPUTE_CAT,     /* all that are given; axis */
+    KB_COMPUTE_SORT,    /* axis, reverse (greatest first), keep (the indices, i32, instead) */
+    KB_COMPUTE_FLIP,    /* axis */
+    KB_COMPUTE_NARROW,  /* axis, `count` elements from `start` */
+    KB_COMPUTE_GATHER,  /* in: elements, indices; axis */
     KB_COMPUTE_ARANGE   /* from `start` in steps of 1 */
 } kb_compute_kind;
+
+enum { KB_COMPUTE_INPUTS = 8 };
 
 typedef struct kb_compute {
     kb_compute_kind kind;
     int op, axis;
-    bool keep;
+    bool keep, reverse;
     int axes[KB_MAX_RANK];
-    int64_t start;
-    kb_value *in[3];
+    int64_t start, count;
+    kb_value *in[KB_COMPUTE_INPUTS];
     int in_count;
     /* The result: given for CAST (type), BROADCAST, RESHAPE (shape), ARANGE (both). */
     kb_dtype dtype;

@@ -53,7 +53,8 @@ void kb_log_entry_uses(kb_log_entry *entry, kb_log_uses *uses)
         use_pieces(uses, KB_LOG_WRITES, &entry->move.pieces);
         break;
     case KB_LOG_COMPUTE:
-        for (int i = 0; i < 3; i++) use_value(uses, KB_LOG_READS, entry->compute.what.in[i]);
+        for (int i = 0; i < entry->compute.what.in_count; i++)
+            use_value(uses, KB_LOG_READS, entry->compute.what.in[i]);
         use_value(uses, KB_LOG_WRITES, entry->compute.out);
         break;
     case KB_LOG_ATOMIC:

@@ -103,8 +103,10 @@ int kb_reduce(kb_reduce_op op, const kb_array *a, int axis, bool keep, kb_array 
 int kb_where(const kb_array *cond, const kb_array *a, const kb_array *b, kb_array **out,
              kb_err *err);
 
-/* Running sum along an axis; types as KB_SUM, each prefix rounded once. */
-int kb_cumsum(const kb_array *a, int axis, kb_array **out, kb_err *err);
+/* Running sum or product along an axis, from its end with `reverse`; types as KB_SUM and KB_PROD.
+ * Each prefix is rounded once, from the unrounded one before it. */
+int kb_scan(kb_reduce_op op, const kb_array *a, int axis, bool reverse, kb_array **out,
+            kb_err *err);
 
 /* Is |a - b| <= atol + rtol * |b| everywhere, in double? Infinities must be equal; NaN equals NaN
  * only with equal_nan. On "no", *where (may be null) is the flat index of the first difference in

@@ -194,30 +194,48 @@ int kb_reduce(kb_reduce_op op, const kb_array *a, int axis, bool keep, kb_array 
     return code;
 }
 
-/* Running sums in place: each prefix from the unrounded total so far. */
-static void prefix_sums(void *data, bool is_float, view v)
+/* One step of a running sum or product, of doubles or of 64-bit integers. */
+static void combine(kb_reduce_op op, bool is_float, void *data, size_t here, size_t before)
+{
+    double *f = data;
+    uint64_t *u = data;
+    if (is_float)
+        f[here] = op == KB_PROD ? f[before] * f[here] : f[before] + f[here];
+    else
+        u[here] = op == KB_PROD ? u[before] * u[here] : u[before] + u[here];
+}
+
+/* In place. */
+static void scan(kb_reduce_op op, bool is_float, void *data, view v, bool reverse)
 {
     for (size_t o = 0; o < v.outer; o++)
         for (size_t k = 1; k < v.n; k++)
             for (size_t i = 0; i < v.inner; i++) {
-                size_t here = (o * v.n + k) * v.inner + i;
-                if (is_float)
-                    ((double *)data)[here] += ((double *)data)[here - v.inner];
-                else
-                    ((uint64_t *)data)[here] += ((uint64_t *)data)[here - v.inner];
+                size_t at = reverse ? v.n - 1 - k : k, last = reverse ? at + 1 : at - 1;
+                combine(op, is_float, data, (o * v.n + at) * v.inner + i,
+                        (o * v.n + last) * v.inner + i);
             }
 }
 
-int kb_cumsum(const kb_array *a, int axis, kb_array **out, kb_err *err)
+/* The same NaN on every CPU. */
+static void settle_nans(double *data, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (data[i] != data[i]) data[i] = (double)NAN;
+}
+
+int kb_scan(kb_reduce_op op, const kb_array *a, int axis, bool reverse, kb_array **out, kb_err *err)
 {
     if (axis < 0 || axis >= a->rank)
-        return kb_fail(err, KB_EINVAL, "cumsum: axis %d of an array of rank %d", axis, a->rank);
-    kb_dtype type = fold_type(KB_SUM, a->dtype);
+        return kb_fail(err, KB_EINVAL, "cum%s: axis %d of an array of rank %d", OPS[op].name, axis,
+                       a->rank);
+    kb_dtype type = fold_type(op, a->dtype);
     kb_array *wide = NULL;
     int code = kb_array_cast(a, type, &wide, err);
     if (code) return code;
-    prefix_sums(wide->data, type == KB_F64, view_of(a, axis));
-    code = kb_array_cast(wide, result_type(KB_SUM, a->dtype), out, err);
+    scan(op, type == KB_F64, wide->data, view_of(a, axis), reverse);
+    if (type == KB_F64) settle_nans(wide->data, wide->count);
+    code = kb_array_cast(wide, result_type(op, a->dtype), out, err);
     kb_array_release(wide);
     return code;
 }

@@ -137,7 +137,7 @@ void kb_op_release(kb_op *op)
         engine->ops = op->next;
     if (op->next) op->next->prev = op->prev;
     kb_tile_release(op->result);
-    for (int i = 0; i < 3; i++) kb_tile_release(op->inputs[i]);
+    for (int i = 0; i < KB_COMPUTE_INPUTS; i++) kb_tile_release(op->inputs[i]);
     release_held(op);
     free(op->steps);
     kb_vec_free(&op->pieces);
@@ -206,7 +206,7 @@ void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
         op->log.ended = op->ended;
         kb_oplog_append(&op->engine->log, &op->log);
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < KB_COMPUTE_INPUTS; i++) {
         kb_tile_release(op->inputs[i]);
         op->inputs[i] = NULL;
     }

@@ -41,11 +41,11 @@ typedef struct kb_op {
     kb_pe *pe;
     kb_completion done;
     const char *what;
-    kb_time issued;                   /* when pe_cpu could go on */
-    kb_time dispatched, began, ended; /* began: of a vector operation, when pe_math took it up */
-    kb_tile *result;                  /* or null */
-    kb_tile *inputs[3];               /* held until completion */
-    kb_pieces pieces;                 /* of a load or store: moved to pe_dma at dispatch */
+    kb_time issued;                     /* when pe_cpu could go on */
+    kb_time dispatched, began, ended;   /* began: of a vector operation, when pe_math took it up */
+    kb_tile *result;                    /* or null */
+    kb_tile *inputs[KB_COMPUTE_INPUTS]; /* held until completion */
+    kb_pieces pieces;                   /* of a load or store: moved to pe_dma at dispatch */
     kb_composite composite;
     kb_tile_step *steps;    /* of the composite's epilogue */
     kb_vec(kb_tile *) held; /* operands of the epilogue, until completion */
@@ -126,7 +126,7 @@ int kb_kernel_product(kb_proc *proc, const kb_product *product, kb_op **out, kb_
  * taken from the input tiles, a null tile standing for the constant in `constants`. The result is a
  * new tile. An operation that moves nothing (a reshape) is done at once and gives no operation:
  * then *out is null and *view has the tile. */
-int kb_kernel_compute(kb_proc *proc, kb_compute *compute, kb_tile *const inputs[3],
+int kb_kernel_compute(kb_proc *proc, kb_compute *compute, kb_tile *const inputs[KB_COMPUTE_INPUTS],
                       const char *what, kb_op **out, kb_tile **view, kb_err *err);
 
 /* A kernel ends: give back its TCM, and drop the effects of operations that it leaves under way. */

@@ -22,7 +22,7 @@ static kb_time math_time(const kb_proc *proc, const kb_compute *c)
         if (count > elements) elements = count;
         if (size > widest) widest = size;
     }
-    bool tree = c->kind == KB_COMPUTE_REDUCE || c->kind == KB_COMPUTE_CUMSUM;
+    bool tree = c->kind == KB_COMPUTE_REDUCE || c->kind == KB_COMPUTE_SCAN;
     return kb_pe_math_time(proc->pe->m, elements, kb_compute_passes(c), (uint32_t)widest, tree);
 }
 
@@ -63,8 +63,8 @@ static int make_view(kb_proc *proc, const kb_compute *c, kb_tile *tile, const ch
     return KB_OK;
 }
 
-int kb_kernel_compute(kb_proc *proc, kb_compute *c, kb_tile *const inputs[3], const char *what,
-                      kb_op **out, kb_tile **view, kb_err *err)
+int kb_kernel_compute(kb_proc *proc, kb_compute *c, kb_tile *const inputs[KB_COMPUTE_INPUTS],
+                      const char *what, kb_op **out, kb_tile **view, kb_err *err)
 {
     *out = NULL;
     *view = NULL;

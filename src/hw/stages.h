@@ -17,7 +17,7 @@ typedef enum kb_stage {
     KB_STAGE_GEMM,
     KB_STAGE_MATH, /* epilogue; or a command for the vector engine */
     KB_STAGE_STORE,
-    KB_STAGE_DMA_WB, /* of a result; or a store */
+    KB_STAGE_DMA_WB, /* of a result; or a store, or an atomic operation */
     KB_STAGE_COUNT
 } kb_stage;
 

@@ -334,7 +334,7 @@ static void sums_do_not_lose_small_terms(void **state)
     ((uint16_t *)a->data)[0] = 0x6c00; /* 2^12 */
     check(fold(KB_SUM, a, 0, false), KB_F16, 1, LIST(8192));
     kb_array *prefix;
-    assert_int_equal(kb_cumsum(a, 0, &prefix, NULL), 0);
+    assert_int_equal(kb_scan(KB_SUM, a, 0, false, &prefix, NULL), 0);
     assert_true(value(prefix, 4) == 4100 && value(prefix, 4096) == 8192);
     kb_array_release(a), kb_array_release(prefix);
 }

@@ -245,7 +245,7 @@ end
 
 local TestReductions = {}
 
-local WIDENED = { i8 = "i32", u8 = "u32", bool = "i32" }
+local WIDENED = { i8 = "i32", i16 = "i32", u8 = "u32", u16 = "u32", bool = "i32" }
 
 function TestReductions:test_reductions_over_every_axis_agree_with_the_host()
   for _, dtype in ipairs(NUMBERS) do

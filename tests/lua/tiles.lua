@@ -14,10 +14,11 @@ local TOPOLOGY = require("kernbench.core").home() .. "/topology.yaml"
 local SETS = { "system.sips.count=1", "sip.cube_mesh.w=1", "sip.cube_mesh.h=1" }
 
 M.FLOATS = { "f16", "bf16", "f32", "f64" }
-M.INTEGERS = { "i8", "i32", "i64", "u8" }
-M.NUMBERS = { "f16", "bf16", "f32", "f64", "i8", "i32", "i64", "u8" }
+M.INTEGERS = { "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64" }
+M.NUMBERS = { "f16", "bf16", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64" }
 M.EPS = { f16 = 2 ^ -10, bf16 = 2 ^ -7, f32 = 2 ^ -23, f64 = 2 ^ -52 }
-M.BYTES = { f16 = 2, bf16 = 2, f32 = 4, f64 = 8, i8 = 1, i32 = 4, i64 = 8, u8 = 1, bool = 1 }
+M.BYTES = { f16 = 2, bf16 = 2, f32 = 4, f64 = 8, i8 = 1, i16 = 2, i32 = 4, i64 = 8, u8 = 1, u16 = 2, u32 = 4, u64 = 8,
+  bool = 1 }
 M.SHAPES = { { 1 }, { 7 }, { 33 }, { 128 }, { 3, 5 }, { 1, 9 }, { 4, 1, 3 } }
 M.PAIRS = { { { 7 }, { 1 } }, { { 3, 5 }, { 5 } }, { { 3, 1 }, { 1, 5 } }, { { 4, 1, 3 }, { 2, 3 } },
   { { 1, 9 }, { 4, 1 } }, { { 33 }, { 33 } } }

@@ -131,6 +131,9 @@ double kb_pe_gemm_peak(const kb_machine *m, uint32_t element_bytes);
 kb_time kb_pe_math_time(const kb_machine *m, uint64_t elements, uint32_t passes,
                         uint32_t element_bytes, bool reduction);
 
+/* Whole cycles of the vector engine's clock that fit into the time. */
+uint64_t kb_pe_cycles(const kb_machine *m, kb_time time);
+
 /* Lanes times cycles that fit into the time; lanes are those for 16-bit elements. */
 double kb_pe_math_lane_cycles(const kb_machine *m, kb_time busy);
 

@@ -39,6 +39,12 @@ kb_time kb_pe_math_time(const kb_machine *m, uint64_t elements, uint32_t passes,
     return config->overhead + kb_time_cycles(cycles, config->ghz);
 }
 
+uint64_t kb_pe_cycles(const kb_machine *m, kb_time time)
+{
+    const math_config *config = kb_machine_config(m, KB_PE_MATH);
+    return (uint64_t)((double)time * config->ghz / 1000.0);
+}
+
 double kb_pe_math_lane_cycles(const kb_machine *m, kb_time busy)
 {
     const math_config *config = kb_machine_config(m, KB_PE_MATH);

@@ -1,0 +1,87 @@
+---@meta
+-- The functions of the vector engine, for editors that understand LuaLS annotations. Never loaded.
+error("kernbench.meta_tl is for editors; require kernbench.tl")
+
+---Functions of tl that are methods of tiles, too: x:exp() is tl.exp(x). Operands broadcast.
+---@class kernbench.TileMath
+---@field minimum fun(a: Tile|number, b: Tile|number): Tile
+---@field maximum fun(a: Tile|number, b: Tile|number): Tile
+---@field fdiv fun(a: Tile|number, b: Tile|number): Tile
+---@field fma fun(a: Tile|number, b: Tile|number, c: Tile|number): Tile  a * b + c, rounded once
+---@field where fun(condition: Tile, a: Tile|number, b: Tile|number): Tile
+---@field clamp fun(x: Tile, min: Tile|number, max: Tile|number): Tile
+---@field softmax fun(x: Tile, dim?: integer): Tile
+---@field lt fun(a: Tile|number, b: Tile|number): Tile  of bool
+---@field le fun(a: Tile|number, b: Tile|number): Tile
+---@field gt fun(a: Tile|number, b: Tile|number): Tile
+---@field ge fun(a: Tile|number, b: Tile|number): Tile
+---@field eq fun(a: Tile|number, b: Tile|number): Tile
+---@field ne fun(a: Tile|number, b: Tile|number): Tile
+---@field abs fun(x: Tile): Tile
+---@field exp fun(x: Tile): Tile
+---@field exp2 fun(x: Tile): Tile
+---@field log fun(x: Tile): Tile
+---@field log2 fun(x: Tile): Tile
+---@field sin fun(x: Tile): Tile
+---@field cos fun(x: Tile): Tile
+---@field tanh fun(x: Tile): Tile
+---@field sigmoid fun(x: Tile): Tile
+---@field sqrt fun(x: Tile): Tile
+---@field rsqrt fun(x: Tile): Tile
+---@field erf fun(x: Tile): Tile
+---@field floor fun(x: Tile): Tile
+---@field ceil fun(x: Tile): Tile
+---@field cdiv fun(a: Tile|integer, b: Tile|integer): Tile|integer
+---@field sum fun(x: Tile, axis?: integer, keep_dims?: boolean): Tile  of all elements without an axis
+---@field max fun(x: Tile, axis?: integer, keep_dims?: boolean): Tile
+---@field min fun(x: Tile, axis?: integer, keep_dims?: boolean): Tile
+---@field argmax fun(x: Tile, axis?: integer, keep_dims?: boolean): Tile  of i32; the first of equal ones
+---@field argmin fun(x: Tile, axis?: integer, keep_dims?: boolean): Tile
+---@field cumsum fun(x: Tile, axis?: integer, reverse?: boolean): Tile  axis 0 if absent
+---@field cumprod fun(x: Tile, axis?: integer, reverse?: boolean): Tile
+---@field sort fun(x: Tile, dim?: integer, descending?: boolean): Tile  the last axis if absent; stable
+---@field argsort fun(x: Tile, dim?: integer, descending?: boolean): Tile  of i32
+---@field topk fun(x: Tile, k: integer, dim?: integer): Tile  greatest first
+---@field flip fun(x: Tile, dim?: integer): Tile
+---@field narrow fun(x: Tile, dim: integer, start: integer, length: integer): Tile
+---@field gather fun(src: Tile, index: Tile, axis?: integer): Tile
+---@field cast fun(x: Tile, dtype: kernbench.Dtype): Tile
+---@field broadcast_to fun(x: Tile, shape: integer[]): Tile
+---@field expand_dims fun(x: Tile, axis: integer): Tile
+---@field squeeze fun(x: Tile, axis?: integer): Tile
+---@field reshape fun(x: Tile, shape: integer[]): Tile
+---@field view fun(x: Tile, shape: integer[]): Tile
+---@field ravel fun(x: Tile): Tile
+---@field permute fun(x: Tile, axes: integer[]): Tile
+---@field trans fun(x: Tile): Tile  swaps the last two axes
+---@field cat fun(...: Tile|integer): Tile  up to 8 tiles, then the axis (0 if absent)
+---@field join fun(a: Tile, b: Tile): Tile  along a new last axis
+---@field split fun(x: Tile): Tile, Tile  takes a last axis of 2 apart
+---@field zeros_like fun(x: Tile): Tile
+---@field item fun(x: Tile, ...: integer): number|boolean  the only element, or one by its indices
+---@field values fun(x: Tile): kernbench.array  the elements, for debugging
+
+---Functions of tl that make tiles from nothing.
+---@class kernbench.TileMaking
+---@field arange fun(start: integer, stop: integer, dtype?: kernbench.Dtype): Tile  i32 if absent
+---@field full fun(shape: integer[], value: number, dtype?: kernbench.Dtype): Tile  f32 if absent
+---@field zeros fun(shape: integer[], dtype?: kernbench.Dtype): Tile
+
+---An immutable value in the PE's TCM.
+---@class Tile: kernbench.TileMath
+---@field shape integer[]
+---@field dtype kernbench.Dtype
+---@operator add(Tile|number): Tile
+---@operator sub(Tile|number): Tile
+---@operator mul(Tile|number): Tile
+---@operator div(Tile|number): Tile
+---@operator idiv(Tile|number): Tile
+---@operator mod(Tile|number): Tile
+---@operator pow(Tile|number): Tile
+---@operator unm: Tile
+---@operator band(Tile|integer|boolean): Tile
+---@operator bor(Tile|integer|boolean): Tile
+---@operator bxor(Tile|integer|boolean): Tile
+---@operator shl(Tile|integer): Tile
+---@operator shr(Tile|integer): Tile
+---@operator bnot: Tile
