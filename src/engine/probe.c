@@ -179,6 +179,7 @@ static int measure(kb_engine *engine, kb_probe *probe, kb_err *err)
                                 probe->bytes, &probe->formula, err);
     if (!status) status = kb_txn_start(engine->m, &request, err);
     if (status) return status;
+    probe->bound = kb_closed_form_is_bound(engine->m);
     kb_engine_run(engine, KB_TIME_NEVER, UINT64_MAX, NULL, NULL);
     assert(probe->route.count > 0); /* the only transaction has ended */
     probe->bw_gbs = (double)probe->bytes * 1000.0 / (double)probe->actual;

@@ -46,6 +46,7 @@ typedef struct kb_probe_hop {
 
 typedef struct kb_probe {
     kb_probe_case which;
+    bool bound;         /* the formula is a lower bound: refinements are on that it does not know */
     const char *absent; /* why this machine has no such case; NULL: it has, and the rest is valid */
     uint64_t bytes;
     kb_node requester, memory;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "hw/flow.h"
 #include "hw/hbm_ctrl.h"
 #include "hw/pe/pe.h"
 #include "topo/names.h"
@@ -229,6 +230,51 @@ static void audit_pe(void *user, kb_pe *pe)
     check_use(a, pe, "pe_math", kb_link_busy_so_far(&pe->math, a->now), 1);
 }
 
+/* ---- finite buffers ---- */
+
+static void check_buffer(const auditor *a, const kb_buffer *b, bool at_rest)
+{
+    char from[KB_NAME_MAX], to[KB_NAME_MAX], channel[KB_VCHANNEL_NAME_MAX];
+    name_of(a, b->from, from);
+    name_of(a, b->to, to);
+    kb_vchannel_name(b->channel, channel);
+    const char *op = b->op == KB_TXN_READ ? "reads" : "writes";
+    if (b->credits > b->slots)
+        violation(a, "%s -> %s: %u credits for %u slots (%s, bound %s)", from, to, b->credits,
+                  b->slots, op, channel);
+    if (!at_rest) return;
+    if (b->credits < b->slots)
+        violation(a, "%s -> %s: %u of %u credits are back (%s, bound %s)", from, to, b->credits,
+                  b->slots, op, channel);
+    if (b->waiting_count)
+        violation(a, "%s -> %s: %u still wait for a credit (%s, bound %s)", from, to,
+                  b->waiting_count, op, channel);
+}
+
+static void audit_flow(const auditor *a)
+{
+    const kb_machine *m = a->m;
+    kb_time taken = 0, waiting = 0;
+    bool at_rest = kb_sim_pending(m->sim) == 0;
+    for (kb_buffer *b = m->flow->made; b; b = b->next_made) {
+        kb_buffer_settle(b, a->now);
+        check_buffer(a, b, at_rest);
+        taken += b->taken_integral;
+        waiting += b->waiting_integral;
+    }
+    if (!at_rest || m->txns_started != m->txns_completed) return;
+    if (taken != m->flow->taken)
+        violation(a,
+                  "machine: buffers say that slots were taken %.3f ns, transactions took them "
+                  "%.3f ns",
+                  kb_time_ns(taken), kb_time_ns(m->flow->taken));
+    if (waiting != m->flow->blocked_time)
+        violation(a,
+                  "machine: buffers say that credits were waited for %.3f ns, transactions "
+                  "waited %.3f ns",
+                  kb_time_ns(waiting), kb_time_ns(m->flow->blocked_time));
+}
+
 /* ---- the whole ---- */
 
 static void check_completion(const auditor *a)
@@ -262,6 +308,7 @@ void kb_machine_audit(kb_machine *m, kb_audit_report report, void *user)
                       a.dies[d]);
         check_completion(&a);
     }
+    if (m->flow) audit_flow(&a);
     kb_machine_each_device(m, audit_device, &a);
     kb_machine_each_pe(m, audit_pe, &a);
     for (size_t d = 0; d < dies; d++) free(a.dies[d]);

@@ -7,7 +7,9 @@
  * = written and bytes out = read; at the host and at every pe_dma, what was requested;
  *   - completion: every transaction and every flit that began has arrived, once;
  *   - Little's law: what links and DMA channels count as waiting and busy is what the transactions
- *     and commands saw, which keep their own books.
+ *     and commands saw, which keep their own books;
+ *   - finite buffers (flow.h): every credit is back, nobody waits for one, and Little's law for the
+ *     slots taken and for the waiting.
  *
  * Where a link leads is learnt from the routes that used it, not from the builder of the graph;
  * that routes agree on it is one more law. */

@@ -377,3 +377,9 @@ done:
     kb_path_free(&path);
     return status;
 }
+
+bool kb_closed_form_is_bound(const kb_machine *m)
+{
+    const kb_hbm_config *hbm = kb_machine_config(m, KB_HBM_CTRL);
+    return m->flow || hbm->refresh_interval || hbm->row_bytes;
+}

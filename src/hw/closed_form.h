@@ -19,8 +19,8 @@
  * of the burst time, all channels together, and then pass the links as FIFOs in tandem; of the
  * groups that are released together the first and the last decide, by the same convexity. A shorter
  * last flit is followed on its own: it is faster, but stuck behind its predecessors. The port of a
- * TCM is one such channel; SRAM has none. Refresh and rows of HBM (hbm_ctrl.h) are not in it: with
- * them it is a lower bound. */
+ * TCM is one such channel; SRAM has none. Refresh and rows of HBM (hbm_ctrl.h) and finite buffers
+ * (flow.h) are not in it: with them it is a lower bound. */
 #ifndef KB_HW_CLOSED_FORM_H
 #define KB_HW_CLOSED_FORM_H
 
@@ -45,5 +45,8 @@ typedef struct kb_formula {
  * does. */
 int kb_closed_form(kb_machine *m, kb_txn_op op, kb_node requester, kb_node memory, uint64_t offset,
                    uint64_t bytes, kb_formula *out, kb_err *err);
+
+/* Whether the machine has refinements on which make it a lower bound. */
+bool kb_closed_form_is_bound(const kb_machine *m);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "hw/impl.h"
 #include "hw/energy.h"
+#include "hw/flow.h"
 #include "hw/pe/pe.h"
 #include "hw/pe/tile.h"
 
@@ -29,6 +30,9 @@ size_t kb_machine_sections(kb_section out[KB_SECTION_MAX])
     out[n++] = (kb_section){"address", "physical and virtual addresses", address_params, false};
     out[n++] = (kb_section){"overrides", "nodes that are not what others of their kind are",
                             kb_override_params, true};
+    out[n++] = (kb_section){"system.flow_control",
+                            "finite buffers with credits at the ends of links, off by default",
+                            kb_flow_params, false};
     out[n++] = (kb_section){"energy", "energy of what is moved and computed, off by default",
                             kb_energy_params, false};
     assert(n <= KB_SECTION_MAX);
@@ -90,6 +94,7 @@ int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err
     }
     if (!status) status = configure(m, err);
     m->energy = kb_energy_configure(spec);
+    m->flow = kb_flow_create(spec);
     if (status) {
         kb_machine_destroy(m);
         m = NULL;
@@ -132,6 +137,7 @@ void kb_machine_destroy(kb_machine *m)
     free(m->dies);
     free(m->launches);
     free(m->energy);
+    kb_flow_destroy(m->flow);
     free(m->overrides);
     for (int k = 0; k < KB_KIND_COUNT; k++) free(m->config[k]);
     for (kb_txn *t = m->txns_made; t;) {

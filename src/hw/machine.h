@@ -15,12 +15,15 @@
 
 struct kb_pe;
 struct kb_energy_config;
+struct kb_buffer;
+struct kb_flow;
 
 /* A link in use, and where it has been seen to lead. */
 typedef struct kb_wire {
-    kb_link link; /* first: hops of transactions point at it */
-    kb_node to;   /* KB_NO_NODE: nothing has gone over it */
-    bool several; /* routes disagree on that, which is an error */
+    kb_link link;              /* first: hops of transactions point at it */
+    kb_node to;                /* KB_NO_NODE: nothing has gone over it */
+    bool several;              /* routes disagree on that, which is an error */
+    struct kb_buffer *buffers; /* at its end, if they are finite (flow.h) */
 } kb_wire;
 
 /* State of one die, all of it lazily created. */
@@ -43,6 +46,7 @@ typedef struct kb_machine {
     size_t override_count;
     void *config[KB_KIND_COUNT];
     struct kb_energy_config *energy;
+    struct kb_flow *flow;       /* finite buffers; null: they are not */
     kb_die_state system, *dies; /* dies: by sip * graph->dies + die */
     kb_path path;               /* scratch for routes */
 

@@ -1,5 +1,6 @@
 #include "hw/txn.h"
 
+#include "hw/flow.h"
 #include "hw/pe/pe.h"
 
 #include <assert.h>
@@ -7,7 +8,6 @@
 #include <string.h>
 
 enum { SMALLEST_CLASS = 3 }; /* room for 8 hops */
-#define NEXT_HOP (UINT64_C(1) << 32)
 
 static kb_txn *take(kb_machine *m, uint32_t hops)
 {
@@ -20,7 +20,8 @@ static kb_txn *take(kb_machine *m, uint32_t hops)
         return t;
     }
     size_t room = (size_t)1 << (class + SMALLEST_CLASS);
-    t = kb_xmalloc(sizeof *t + room * sizeof t->hops[0]);
+    size_t buffers = m->flow ? room * sizeof t->buffers[0] : 0;
+    t = kb_xmalloc(sizeof *t + room * sizeof t->hops[0] + buffers);
     t->size_class = class;
     t->next_made = m->txns_made;
     m->txns_made = t;
@@ -35,29 +36,13 @@ static void give(kb_txn *t)
 
 /* ---- the way of a flit ---- */
 
-static inline kb_time occupancy(const kb_txn *t, const kb_hop *hop, uint32_t bytes)
-{
-    return bytes == t->flit_bytes ? hop->flit_occupancy : kb_time_transfer(bytes, hop->gbs);
-}
-
-/* When a flit that has left the link before `next` is ready there: the first pays the node's
- * overhead (T3), the others may not be ready before it was. */
-static inline kb_time ready_at(kb_hop *next, kb_time arrival)
-{
-    if (next->first == KB_TIME_NEVER) next->first = arrival + next->overhead;
-    return arrival > next->first ? arrival : next->first;
-}
-
 void kb_txn_forward(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
-    kb_hop *hop = &t->hops[arg >> 32], *next = hop + 1;
-    uint32_t bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
-    kb_time time = occupancy(t, hop, bytes);
-    kb_time left = kb_link_claim(hop->link, sim->now, time, bytes);
-    hop->waited += left - time - sim->now;
-    t->m->flit_hops++;
-    kb_sim_at(sim, ready_at(next, left + hop->propagation), next->receive, t, arg + NEXT_HOP);
+    if (t->buffers)
+        kb_flow_ready(sim, t, arg);
+    else
+        kb_txn_send(sim, t, arg);
 }
 
 /* ---- writes ---- */
@@ -68,12 +53,23 @@ static void inject(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
     uint32_t next = kb_txn_flit(arg) + 1;
-    if (next < t->flits) {
-        t->inject_left += occupancy(t, &t->hops[0], kb_txn_flit_bytes(t, next));
+    if (next < t->inject_end) {
+        t->inject_left += kb_txn_occupancy(t, &t->hops[0], kb_txn_flit_bytes(t, next));
         kb_time arrival = t->inject_left + t->hops[0].propagation;
-        kb_sim_at(sim, ready_at(&t->hops[1], arrival), inject, t, arg + 1);
+        kb_sim_at(sim, kb_hop_ready_at(&t->hops[1], arrival), inject, t, arg + 1);
     }
     t->hops[1].receive(sim, t, arg);
+}
+
+/* Time on the first link of the first `flits` flits. */
+static kb_time first_link_time(const kb_txn *t, uint32_t flits, uint64_t *bytes)
+{
+    const kb_hop *hop = &t->hops[0];
+    uint32_t rows = flits / t->flits_per_row, rest = flits % t->flits_per_row;
+    kb_time tail = kb_txn_occupancy(t, hop, t->row_tail);
+    *bytes = rows * t->request.row_bytes + (uint64_t)rest * t->flit_bytes;
+    return rows * ((t->flits_per_row - 1) * hop->flit_occupancy + tail) +
+           rest * hop->flit_occupancy;
 }
 
 static void start_write(kb_txn *t)
@@ -81,15 +77,17 @@ static void start_write(kb_txn *t)
     kb_sim *sim = t->m->sim;
     kb_hop *hop = &t->hops[0];
     assert(hop->link);
-    uint64_t rows = t->request.rows, full = t->flits_per_row - 1;
-    kb_time total = rows * (full * hop->flit_occupancy + occupancy(t, hop, t->row_tail));
-    kb_time left = kb_link_claim(hop->link, sim->now, total, rows * t->request.row_bytes);
-    hop->waited = left - total - sim->now;
     hop->first = sim->now;
-    t->m->flit_hops += t->flits;
-    t->inject_left = left - total + occupancy(t, hop, kb_txn_flit_bytes(t, 0));
+    t->inject_end = t->buffers ? kb_flow_begin_write(t) : t->flits;
+    if (t->inject_end == 0) return;
+    uint64_t bytes;
+    kb_time total = first_link_time(t, t->inject_end, &bytes);
+    kb_time left = kb_link_claim(hop->link, sim->now, total, bytes);
+    hop->waited = left - total - sim->now;
+    t->m->flit_hops += t->inject_end;
+    t->inject_left = left - total + kb_txn_occupancy(t, hop, kb_txn_flit_bytes(t, 0));
     kb_time arrival = t->inject_left + hop->propagation;
-    kb_sim_at(sim, ready_at(&t->hops[1], arrival), inject, t, NEXT_HOP);
+    kb_sim_at(sim, kb_hop_ready_at(&t->hops[1], arrival), inject, t, KB_TXN_NEXT_HOP);
 }
 
 /* ---- completion ---- */
@@ -100,6 +98,7 @@ static void complete(kb_sim *sim, void *object, uint64_t arg)
     kb_txn *t = object;
     t->ended = sim->now;
     t->m->txns_completed++;
+    if (t->buffers) kb_flow_complete(t);
     for (uint32_t i = 0; i < t->hop_count; i++) t->m->waited += t->hops[i].waited;
     kb_txn_request r = t->request;
     if (r.watch) r.watch(r.object, t);
@@ -111,6 +110,7 @@ void kb_txn_written(kb_txn *t, kb_time committed)
 {
     if (committed > t->committed) t->committed = committed;
     t->m->flits_delivered++;
+    if (t->buffers) kb_flow_end(t);
     if (++t->arrived == t->flits) kb_sim_at(t->m->sim, t->committed + t->command, complete, t, 0);
 }
 
@@ -136,6 +136,7 @@ static void data_arrives(kb_sim *sim, void *object, uint64_t arg)
     (void)arg;
     kb_txn *t = object;
     t->m->flits_delivered++;
+    if (t->buffers) kb_flow_end(t);
     if (++t->arrived == t->flits) complete(sim, t, 0);
 }
 
@@ -178,6 +179,9 @@ static void fill_hops(kb_txn *t, const kb_path *path)
         hop->propagation = edge->propagation;
         hop->gbs = edge->gbs;
     }
+    if (!m->flow) return;
+    t->buffers = (kb_buffer **)(t->hops + ((size_t)1 << (t->size_class + SMALLEST_CLASS)));
+    kb_flow_fill(m, (int)t->request.op, t->buffers);
 }
 
 static int cut_into_flits(kb_txn *t, kb_err *err)
@@ -208,6 +212,7 @@ static void start(kb_txn *t)
     count_request(m, &t->request);
     m->short_flit_hops += t->row_tail == t->flit_bytes ? 0 : t->request.rows * m->path.edges.count;
     t->command = kb_path_command_time(m->graph, &m->path);
+    if (m->flow) kb_flow_choose(m);
     if (t->request.op == KB_TXN_WRITE) {
         fill_hops(t, &m->path);
         t->hops[t->hop_count - 1].receive = t->memory->class->receive;

@@ -49,6 +49,7 @@ typedef struct kb_txn {
     uint32_t flit_bytes;
     uint32_t arrived; /* flits at the end of the route */
     kb_time started, ended;
+    uint32_t inject_end; /* write: flits before this one have claimed the first link together */
     kb_time inject_left; /* when the flit last injected has left the first node */
     kb_time committed;   /* write: end of the last burst so far */
     kb_time command;     /* time of the request or the acknowledgement */
@@ -56,6 +57,10 @@ typedef struct kb_txn {
     uint32_t hop_count;
     uint32_t size_class;
     struct kb_txn *next_free, *next_made;
+    /* With finite buffers (flow.h), else null: at the end of each hop's link. */
+    struct kb_buffer **buffers;
+    kb_time slots_taken; /* sum over flits and buffers of the time in which a slot was taken */
+    kb_time blocked;     /* sum of waiting for credits, at the head of a buffer or of the source */
     kb_hop hops[];
 } kb_txn;
 
@@ -83,8 +88,38 @@ static inline uint64_t kb_txn_flit_offset(const kb_txn *t, uint32_t flit)
            (uint64_t)(flit % t->flits_per_row) * t->flit_bytes;
 }
 
-/* A flit is ready at the hop in `arg`: claim the link to the next. */
+/* A flit is ready at the hop in `arg`: pass it on to the next. */
 void kb_txn_forward(kb_sim *sim, void *txn, uint64_t arg);
+
+#define KB_TXN_NEXT_HOP (UINT64_C(1) << 32)
+
+static inline kb_time kb_txn_occupancy(const kb_txn *t, const kb_hop *hop, uint32_t bytes)
+{
+    return bytes == t->flit_bytes ? hop->flit_occupancy : kb_time_transfer(bytes, hop->gbs);
+}
+
+/* When a flit that has left the link before `next` is ready there: the first pays the node's
+ * overhead (T3), the others may not be ready before it was. */
+static inline kb_time kb_hop_ready_at(kb_hop *next, kb_time arrival)
+{
+    if (next->first == KB_TIME_NEVER) next->first = arrival + next->overhead;
+    return arrival > next->first ? arrival : next->first;
+}
+
+/* Claim the link to the next hop for a flit that is ready now at the one in `arg`. Returns when its
+ * last byte leaves. */
+static inline kb_time kb_txn_send(kb_sim *sim, kb_txn *t, uint64_t arg)
+{
+    kb_hop *hop = &t->hops[arg >> 32], *next = hop + 1;
+    uint32_t bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
+    kb_time time = kb_txn_occupancy(t, hop, bytes);
+    kb_time left = kb_link_claim(hop->link, sim->now, time, bytes);
+    hop->waited += left - time - sim->now;
+    t->m->flit_hops++;
+    kb_sim_at(sim, kb_hop_ready_at(next, left + hop->propagation), next->receive, t,
+              arg + KB_TXN_NEXT_HOP);
+    return left;
+}
 
 /* A memory has taken over a written flit and will have committed it at `committed`. */
 void kb_txn_written(kb_txn *txn, kb_time committed);

@@ -5,9 +5,11 @@
 #include "base/rng.h"
 #include "machine.h"
 
+enum { CHIPLETS_SIZE = 200 };
+
 typedef struct random_sets {
-    char text[40][96];
-    const char *list[41];
+    char text[48][96];
+    const char *list[49];
     size_t count;
 } random_sets;
 
@@ -37,6 +39,39 @@ static inline double random_gbs(kb_rng *rng)
     return kb_rng_below(rng, 2) ? usual[kb_rng_below(rng, 6)] : 10 + kb_rng_below(rng, 5000) / 10.0;
 }
 
+static inline int one_to(kb_rng *rng, uint32_t most)
+{
+    return 1 + (int)kb_rng_below(rng, most);
+}
+
+static inline void random_gaps(random_sets *s, kb_rng *rng, const char *path, int lines)
+{
+    char text[80] = "[";
+    for (int i = 1; i < lines; i++) /* at most 15 of 0.9 mm in a cube of 14 */
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s0.%d", i > 1 ? "," : "",
+                 one_to(rng, 9));
+    strcat(text, "]");
+    add_set(s, path, text);
+}
+
+/* A rectangle of routers left out, or none. */
+static inline void random_hole(random_sets *s, kb_rng *rng, int rows, int cols)
+{
+    char text[80] = "[";
+    int h = one_to(rng, 3), w = one_to(rng, 3);
+    if (rows > 2 && cols > 2 && kb_rng_below(rng, 3)) {
+        int top = (int)kb_rng_below(rng, (uint32_t)rows),
+            left = (int)kb_rng_below(rng, (uint32_t)cols);
+        for (int r = top; r < top + h && r < rows; r++)
+            for (int c = left; c < left + w && c < cols; c++)
+                snprintf(text + strlen(text), sizeof text - strlen(text), "%sr%dc%d",
+                         text[1] ? "," : "", r, c);
+    }
+    strcat(text, "]");
+    add_set(s, "cube.noc.missing", text);
+    add_set(s, "cube.noc.skip_links", kb_rng_below(rng, 2) ? "true" : "false");
+}
+
 static inline void random_structure(random_sets *s, kb_rng *rng)
 {
     static const int flits[] = {64, 128, 256, 512, 1024, 4096, 96, 200};
@@ -48,7 +83,9 @@ static inline void random_structure(random_sets *s, kb_rng *rng)
     add_number(s, "sip.cube_mesh.h", 1 + kb_rng_below(rng, 4));
     add_number(s, "cube.noc.rows", rows);
     add_number(s, "cube.noc.cols", cols);
-    add_set(s, "cube.noc.missing", rows == 6 && cols == 6 ? "[r2c2, r2c3, r3c2, r3c3]" : "[]");
+    if (kb_rng_below(rng, 2)) random_gaps(s, rng, "cube.noc.row_gaps_mm", rows);
+    if (kb_rng_below(rng, 2)) random_gaps(s, rng, "cube.noc.col_gaps_mm", cols);
+    random_hole(s, rng, rows, cols);
     add_set(s, "cube.hbm_access", kb_rng_below(rng, 2) ? "xbar" : "router");
     add_number(s, "cube.pe_layout.pe_per_corner", 1 + kb_rng_below(rng, 4));
     add_number(s, "cube.memory_map.hbm_slices_per_cube", 1 + kb_rng_below(rng, 16));
@@ -77,16 +114,56 @@ static inline void random_rates(random_sets *s, kb_rng *rng)
     add_number(s, "system.ns_per_mm", kb_rng_below(rng, 100) / 1000.0);
 }
 
+/* One to five IO chiplets on any sides. */
+static inline void random_chiplets(char *yaml, size_t size, kb_rng *rng)
+{
+    snprintf(yaml, size, "sip:\n  io_chiplets:\n");
+    for (int left = one_to(rng, 5); left; left--)
+        snprintf(yaml + strlen(yaml), size - strlen(yaml), "    - side: %c\n",
+                 "NESW"[kb_rng_below(rng, 4)]);
+}
+
+/* Only what cannot work may be refused. */
+static inline bool is_impossible(const char *message)
+{
+    return strstr(message, "cannot reach") || strstr(message, "each needs one of its own") ||
+           strstr(message, "no router is left");
+}
+
+/* Draws structure and rates, until a machine with these chiplets can be built. */
+static inline bed random_bed_on(const char *chiplets, random_sets *s, kb_rng *rng)
+{
+    for (;;) {
+        bed b;
+        kb_err err = {0};
+        s->count = 0;
+        random_structure(s, rng);
+        random_rates(s, rng);
+        if (!bed_try(&b, chiplets, s->list, &err)) return b;
+        if (!is_impossible(err.text)) fail_msg("%s", err.text);
+    }
+}
+
+/* Draws the chiplets too, into `yaml` of CHIPLETS_SIZE. */
+static inline bed random_bed_with(random_sets *s, char *yaml, kb_rng *rng)
+{
+    for (;;) {
+        bed b;
+        kb_err err = {0};
+        s->count = 0;
+        random_structure(s, rng);
+        random_rates(s, rng);
+        random_chiplets(yaml, CHIPLETS_SIZE, rng);
+        if (!bed_try(&b, yaml, s->list, &err)) return b;
+        if (!is_impossible(err.text)) fail_msg("%s", err.text);
+    }
+}
+
 static inline bed random_bed(kb_rng *rng)
 {
-    random_sets s = {.count = 0};
-    random_structure(&s, rng);
-    random_rates(&s, rng);
-    static const char *const chiplets[] = {
-        "sip:\n  io_chiplets:\n    - side: N\n",
-        "sip:\n  io_chiplets:\n    - side: W\n    - side: E\n",
-        "sip:\n  io_chiplets:\n    - side: S\n    - side: N\n    - side: E\n    - side: W\n"};
-    return bed_yaml(chiplets[kb_rng_below(rng, 3)], s.list);
+    random_sets s;
+    char chiplets[CHIPLETS_SIZE];
+    return random_bed_with(&s, chiplets, rng);
 }
 
 static inline kb_node random_memory(const bed *b, kb_rng *rng)

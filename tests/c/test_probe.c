@@ -219,6 +219,28 @@ static void a_broken_invariant_is_reported_with_the_probes_that_break_it(void **
     }
 }
 
+static void refinements_make_the_closed_form_a_lower_bound(void **state)
+{
+    (void)state;
+    const char *one_slot[] = {"system.flow_control.enabled=true",
+                              "system.flow_control.buffer_flits=1", NULL};
+    kb_probe p = probe(one_slot, KB_PROBE_CROSS_CUBE_BEST_WRITE, 65536);
+    kb_invariant judged[KB_PROBE_INVARIANTS];
+    kb_probe_invariants(&p, 1, judged);
+    assert_true(p.actual > p.formula.total);
+    assert_true(judged[0].ok && strstr(judged[0].name, "not below"));
+    p.actual = p.formula.total - 1;
+    kb_probe_invariants(&p, 1, judged);
+    assert_false(judged[0].ok);
+    kb_probe_free(&p);
+    /* The default numbers of slots cover every round trip of the default machine. */
+    for (int c = 0; c < KB_PROBE_CASES; c++) {
+        p = probe((const char *[]){one_slot[0], NULL}, (kb_probe_case)c, 65536);
+        assert_int_equal(p.actual, p.formula.total);
+        kb_probe_free(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -231,6 +253,7 @@ int main(void)
         cmocka_unit_test(a_topology_that_cannot_be_read_is_an_error),
         cmocka_unit_test(the_invariants_hold_on_machines_of_every_kind),
         cmocka_unit_test(a_broken_invariant_is_reported_with_the_probes_that_break_it),
+        cmocka_unit_test(refinements_make_the_closed_form_a_lower_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -194,8 +194,8 @@ static void idle_hardware_changes_nothing(void **state)
     kb_rng rng = {103};
     for (int i = 0; i < 50; i++) {
         random_sets sets = {.count = 0};
-        random_structure(&sets, &rng);
-        random_rates(&sets, &rng);
+        bed any = random_bed_on(DEFAULT_YAML, &sets, &rng);
+        bed_close(&any);
         int sips = 1 + below(&rng, 2), w = 1 + below(&rng, 3), h = 1 + below(&rng, 3);
         add_number(&sets, "system.sips.count", sips);
         add_number(&sets, "sip.cube_mesh.w", w);
@@ -288,8 +288,8 @@ static void a_doubled_bandwidth_never_slows_a_lone_transfer(void **state)
     int faster = 0;
     for (int i = 0; i < 80; i++) {
         random_sets sets = {.count = 0};
-        random_structure(&sets, &rng);
-        random_rates(&sets, &rng);
+        bed any = random_bed_on(DEFAULT_YAML, &sets, &rng);
+        bed_close(&any);
         const char *rate = rates[below(&rng, 9)];
         double gbs = random_gbs(&rng);
         add_number(&sets, rate, gbs);

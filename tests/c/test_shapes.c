@@ -10,39 +10,6 @@ typedef struct shape {
     char yaml[200]; /* the IO chiplets */
 } shape;
 
-static int one_to(kb_rng *rng, uint32_t most)
-{
-    return 1 + (int)kb_rng_below(rng, most);
-}
-
-static void random_gaps(random_sets *s, kb_rng *rng, const char *path, int lines)
-{
-    char text[80] = "[";
-    for (int i = 1; i < lines; i++) /* at most 15 gaps of 0.9 mm in a cube of 14 */
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%s0.%d", i > 1 ? "," : "",
-                 one_to(rng, 9));
-    strcat(text, "]");
-    add_set(s, path, text);
-}
-
-/* A rectangle of routers left out, or none. */
-static void random_hole(random_sets *s, kb_rng *rng, int rows, int cols)
-{
-    char text[80] = "[";
-    int h = one_to(rng, 3), w = one_to(rng, 3);
-    if (rows > 2 && cols > 2 && kb_rng_below(rng, 3)) {
-        int top = (int)kb_rng_below(rng, (uint32_t)rows),
-            left = (int)kb_rng_below(rng, (uint32_t)cols);
-        for (int r = top; r < top + h && r < rows; r++)
-            for (int c = left; c < left + w && c < cols; c++)
-                snprintf(text + strlen(text), sizeof text - strlen(text), "%sr%dc%d",
-                         text[1] ? "," : "", r, c);
-    }
-    strcat(text, "]");
-    add_set(s, "cube.noc.missing", text);
-    add_set(s, "cube.noc.skip_links", kb_rng_below(rng, 2) ? "true" : "false");
-}
-
 static void random_cube(random_sets *s, kb_rng *rng)
 {
     static const char *const corners[] = {"[NW]", "[SE,NW]", "[NE,SW,SE]", "[NW,NE,SW,SE]"};
@@ -66,7 +33,7 @@ static void random_cube(random_sets *s, kb_rng *rng)
 static void random_shape(shape *s, kb_rng *rng)
 {
     static const int meshes[][2] = {{1, 1}, {2, 8}, {8, 8}, {8, 2}, {1, 5}, {4, 4}};
-    *s = (shape){.sets = {.count = 0}, .yaml = "sip:\n  io_chiplets:\n"};
+    *s = (shape){.sets = {.count = 0}};
     const int *mesh = meshes[kb_rng_below(rng, 6)];
     add_number(&s->sets, "sip.cube_mesh.w", mesh[0]);
     add_number(&s->sets, "sip.cube_mesh.h", mesh[1]);
@@ -75,16 +42,7 @@ static void random_shape(shape *s, kb_rng *rng)
     add_number(&s->sets, "address.die_bits", 7);
     add_set(&s->sets, "io.ual_ep.enabled", kb_rng_below(rng, 2) ? "true" : "false");
     random_cube(&s->sets, rng);
-    for (int left = one_to(rng, 5); left; left--)
-        snprintf(s->yaml + strlen(s->yaml), sizeof s->yaml - strlen(s->yaml), "    - side: %c\n",
-                 "NESW"[kb_rng_below(rng, 4)]);
-}
-
-/* Only what cannot work may be refused. */
-static bool is_impossible(const char *message)
-{
-    return strstr(message, "cannot reach") || strstr(message, "each needs one of its own") ||
-           strstr(message, "no router is left");
+    random_chiplets(s->yaml, sizeof s->yaml, rng);
 }
 
 /* ---- what must hold ---- */
