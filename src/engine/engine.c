@@ -24,7 +24,11 @@ static int open_va(kb_engine *engine, kb_err *err)
     int status =
         kb_vaspace_init(&engine->va, (uint64_t)kb_spec_int(spec, "address.va_base"),
                         (uint64_t)kb_spec_int(spec, "address.va_gb") << 30, mmu->page_bytes, err);
-    return status ? kb_fail_at(err, "%s: address", kb_spec_path(spec)) : KB_OK;
+    if (!status) return KB_OK;
+    const char *path = kb_spec_given(spec, "address.va_base") ? "address.va_base"
+                       : kb_spec_given(spec, "address.va_gb") ? "address.va_gb"
+                                                              : "pe.pe_mmu.page_bytes";
+    return kb_spec_reject(spec, path, err, "%s", err->text);
 }
 
 int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *err)

@@ -4,21 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hw/address.h"
 #include "hw/impl.h"
 #include "hw/energy.h"
 #include "hw/flow.h"
 #include "hw/pe/pe.h"
 #include "hw/pe/tile.h"
-
-static const kb_param address_params[] = {
-    {"sip_bits", KB_PARAM_INT, "bit", "4", 1, 32, NULL, "width of sip_id in a physical address"},
-    {"die_bits", KB_PARAM_INT, "bit", "5", 1, 16, NULL, "width of die_id"},
-    {"offset_bits", KB_PARAM_INT, "bit", "42", 40, 48, NULL, "width of the offset within a die"},
-    {"cube_dies", KB_PARAM_INT, NULL, "16", 1, 4096, NULL, "die_ids that are cubes"},
-    {"io_dies", KB_PARAM_INT, NULL, "5", 1, 64, NULL, "die_ids after them that are IO chiplets"},
-    {"va_base", KB_PARAM_INT, "B", "0x100000000", 0, 0, NULL, "first virtual address"},
-    {"va_gb", KB_PARAM_INT, "GiB", "64", 1, 1048576, NULL, "size of the virtual address space"},
-    {0}};
 
 size_t kb_machine_sections(kb_section out[KB_SECTION_MAX])
 {
@@ -27,7 +18,7 @@ size_t kb_machine_sections(kb_section out[KB_SECTION_MAX])
     for (int k = 0; k < KB_KIND_COUNT; k++)
         out[n++] = (kb_section){kb_kind_section((kb_kind)k), kb_impl_default((kb_kind)k)->help,
                                 kb_impl_default((kb_kind)k)->params, false};
-    out[n++] = (kb_section){"address", "physical and virtual addresses", address_params, false};
+    out[n++] = (kb_section){"address", "physical and virtual addresses", kb_address_params, false};
     out[n++] = (kb_section){"overrides", "nodes that are not what others of their kind are",
                             kb_override_params, true};
     out[n++] = (kb_section){"system.flow_control",
@@ -37,35 +28,6 @@ size_t kb_machine_sections(kb_section out[KB_SECTION_MAX])
                             kb_energy_params, false};
     assert(n <= KB_SECTION_MAX);
     return n;
-}
-
-static int make_layout(kb_machine *m, kb_err *err)
-{
-    const kb_spec *spec = m->spec;
-    kb_addr_layout *layout = &m->layout;
-    *layout = kb_addr_layout_default();
-    layout->sip_bits = (uint32_t)kb_spec_int(spec, "address.sip_bits");
-    layout->die_bits = (uint32_t)kb_spec_int(spec, "address.die_bits");
-    layout->offset_bits = (uint32_t)kb_spec_int(spec, "address.offset_bits");
-    layout->cube_dies = (uint32_t)kb_spec_int(spec, "address.cube_dies");
-    layout->io_dies = (uint32_t)kb_spec_int(spec, "address.io_dies");
-    layout->hbm_slices_per_cube = (uint32_t)m->graph->cube_plan.slices;
-    layout->pes_per_cube = (uint32_t)m->graph->cube_plan.pes;
-    uint64_t hbm = (uint64_t)kb_spec_int(spec, "cube.memory_map.hbm_total_gb_per_cube") << 30;
-    layout->unit_bytes[KB_UNIT_HBM] = hbm / layout->hbm_slices_per_cube & ~UINT64_C(4095);
-    layout->unit_bytes[KB_UNIT_PE_TCM] = (uint64_t)kb_spec_int(spec, "pe.pe_tcm.size_mb") << 20;
-    layout->unit_bytes[KB_UNIT_CUBE_SRAM] = (uint64_t)kb_spec_int(spec, "cube.sram.size_mb") << 20;
-    if (m->graph->sips > INT64_C(1) << layout->sip_bits)
-        return kb_spec_reject(spec, "address.sip_bits", err,
-                              "%d SIPs need more than %u bits of sip_id", m->graph->sips,
-                              layout->sip_bits);
-    if (kb_graph_cubes(m->graph) > (int)layout->cube_dies)
-        return kb_spec_reject(spec, "address.cube_dies", err,
-                              "a SIP of %d cubes needs at least as many cube die_ids, not %u",
-                              kb_graph_cubes(m->graph), layout->cube_dies);
-    if (kb_addr_layout_check(layout, err))
-        return kb_fail_at(err, "%s: address", kb_spec_path(spec));
-    return KB_OK;
 }
 
 static int configure(kb_machine *m, kb_err *err)
@@ -90,7 +52,7 @@ int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err
     if (!status) {
         m->launches = kb_xcalloc((size_t)m->graph->sips, sizeof *m->launches);
         m->dies = kb_xcalloc((size_t)m->graph->sips * (size_t)m->graph->dies, sizeof *m->dies);
-        status = make_layout(m, err);
+        status = kb_address_configure(m, err);
     }
     if (!status) status = configure(m, err);
     m->energy = kb_energy_configure(spec);

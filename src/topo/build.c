@@ -175,10 +175,10 @@ static int build(kb_graph *g, kb_err *err)
     g->mesh_h = (int)kb_spec_int(spec, "sip.cube_mesh.h");
     size_t ios = kb_spec_count(spec, "sip.io_chiplets");
     if (ios < 1 || ios > sizeof g->io / sizeof g->io[0])
-        return kb_fail(err, KB_EINVAL,
-                       "%s: sip.io_chiplets: expected 1 to 8 IO chiplets, found %zu; without one "
-                       "the host cannot reach the SIP",
-                       kb_spec_path(spec), ios);
+        return kb_spec_reject(spec, "sip.io_chiplets", err,
+                              "expected 1 to 8 IO chiplets, found %zu; without one the host cannot "
+                              "reach the SIP",
+                              ios);
     g->ios = (int)ios;
     int status = kb_grid_read(&g->grid, spec, err);
     if (!status) status = kb_build_cube(g, err);

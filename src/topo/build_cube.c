@@ -131,7 +131,10 @@ static int check_pes(const builder *b)
 {
     size_t corners = kb_spec_count(b->spec, "cube.pe_layout.corners");
     int per_corner = (int)kb_spec_int(b->spec, "cube.pe_layout.pe_per_corner");
-    if (corners < 1 || corners * (size_t)per_corner > KB_PE_MAX)
+    if (corners < 1)
+        return kb_spec_reject(b->spec, "cube.pe_layout.corners", b->err,
+                              "a cube needs at least one corner with PEs");
+    if (corners * (size_t)per_corner > KB_PE_MAX)
         return kb_spec_reject(b->spec, "cube.pe_layout.pe_per_corner", b->err,
                               "%zu corners of %d PEs; expected 1 to %d PEs in a cube", corners,
                               per_corner, KB_PE_MAX);

@@ -230,17 +230,30 @@ static bool cube_to_io(walk *w, int io)
     return cross(w, KB_TO_PEER, port) && step(w, plan->io_noc);
 }
 
-/* From an io_noc over the PHY in line with the target's cube. */
-static bool io_to_cube(walk *w, int io, int cube, uint16_t target)
+/* From an io_noc over the PHY in line with `cube`, over the connection nearest to `target` there,
+ * which may be KB_NO_LOCAL. */
+static bool enter_cubes(walk *w, int io, int cube, uint16_t target)
 {
     const kb_graph *g = w->g;
     const kb_io_plan *plan = &g->io_plan[io];
     int phy, entry = edge_cube(g, io, cube, &phy);
     enum kb_side inward = (enum kb_side)((plan->side + 2) & 3);
-    int c = choose_connection(g, inward, KB_NO_LOCAL, anchor(g, target));
+    int c = choose_connection(g, inward, KB_NO_LOCAL, target);
     if (!step(w, (uint16_t)(plan->ucie + phy * plan->connections + c))) return false;
     kb_place port = {w->at.sip, entry, g->cube_plan.ucie[plan->side][c]};
-    return cross(w, KB_TO_PEER, port) && to_cube(w, cube, target);
+    return cross(w, KB_TO_PEER, port);
+}
+
+static bool io_to_cube(walk *w, int io, int cube, uint16_t target)
+{
+    return enter_cubes(w, io, cube, anchor(w->g, target)) && to_cube(w, cube, target);
+}
+
+/* From an io_noc over the cubes between the two chiplets' edges to the other's io_noc. */
+static bool io_to_io(walk *w, int from, int to)
+{
+    int phy, middle = edge_cube(w->g, to, edge_cube(w->g, from, 0, &phy), &phy);
+    return enter_cubes(w, from, middle, KB_NO_LOCAL) && cube_to_io(w, to);
 }
 
 /* ---- between SIPs and the system ---- */
@@ -299,8 +312,8 @@ static bool within_sip(walk *w, kb_place to)
     if (w->at.die == to.die && w->at.local == to.local) return true;
     if (w->at.die < cubes && to.die < cubes) return to_cube(w, to.die, to.local);
     int io = w->at.die >= cubes ? w->at.die - cubes : to.die - cubes;
-    if (to.die >= cubes && w->at.die >= cubes && w->at.die != to.die) return false;
     if (!to_io_noc(w, io)) return false;
+    if (to.die >= cubes && w->at.die != to.die && !io_to_io(w, io, to.die - cubes)) return false;
     if (to.die < cubes) return io_to_cube(w, io, to.die, to.local);
     return w->at.local == to.local || step(w, to.local);
 }

@@ -4,7 +4,8 @@
  * mm (noc_table.c); between cubes XY over the cube mesh; between SIPs and from the host through the
  * IO chiplet that is nearest to the target. A cube is left through the connection nearest to where
  * the route stands (and, when the next die is the last, to where it goes); equals go to the lower
- * number. Responses travel the reverse of their request's route. */
+ * number. Two chiplets of a SIP meet over its cubes. Responses travel the reverse of their
+ * request's route. */
 #ifndef KB_TOPO_ROUTE_H
 #define KB_TOPO_ROUTE_H
 

@@ -148,3 +148,9 @@ int kb_spec_reject(const kb_spec *spec, const char *path, kb_err *err, const cha
     const kb_value *value = nearest_value(spec, path);
     return kb_spec_place(spec, path, value ? &value->origin : &(kb_origin){0}, err);
 }
+
+bool kb_spec_given(const kb_spec *spec, const char *path)
+{
+    const kb_value *value = kb_spec_store_find(&spec->store, path, strlen(path));
+    return value && value->origin.kind != KB_FROM_DEFAULT;
+}

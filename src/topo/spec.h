@@ -50,6 +50,10 @@ const char *kb_spec_list_string(const kb_spec *spec, const char *path, size_t in
 int kb_spec_reject(const kb_spec *spec, const char *path, kb_err *err, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Whether a parameter has been given, in the file or by --set. Of several that do not fit together
+ * the first one that has been is to blame. */
+bool kb_spec_given(const kb_spec *spec, const char *path);
+
 /* Sections as given at loading, for listing. */
 const kb_section *kb_spec_sections(const kb_spec *spec, size_t *count);
 

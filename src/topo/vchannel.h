@@ -3,7 +3,7 @@
  *
  * A buffer waits for the next one on the route. The numbers given here are such that these waits
  * never close a circle, whatever the routes are that kb_route computes between requesters and
- * memories (docs/adr/0011-virtual-channels.md has the argument, tests/c/test_vchannel.c the proof
+ * memories (docs/adr/0014-virtual-channels.md has the argument, tests/c/test_vchannel.c the proof
  * by enumeration):
  *
  *   - a class by where the payload is bound for: to the neighbouring cube on some side, out of the

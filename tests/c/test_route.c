@@ -294,6 +294,29 @@ static void where_there_is_no_way_both_ends_are_named(void **state)
     bed_close(&b);
 }
 
+static void chiplets_of_a_sip_meet_over_its_cubes(void **state)
+{
+    (void)state;
+    bed b = bed_yaml("sip:\n  io_chiplets:\n    - side: N\n    - side: E\n    - side: N\n",
+                     (const char *[]){"system.sips.count=1", NULL});
+    /* io0 has the PHYs of cubes 0 and 1, io1 those of cubes 3, 7, 11 and 15, io2 of 2 and 3. */
+    kb_path path = route(&b, node_of(&b, "sip0.io0.io_cpu"), node_of(&b, "sip0.io1.io_cpu"));
+    check_path(b.m->graph, &path);
+    check_reverse(b.m->graph, &path);
+    assert_int_equal(die_changes(b.m->graph, &path), 4); /* cubes 1, 2, 3, io1 */
+    kb_path_free(&path);
+    path = route(&b, node_of(&b, "sip0.io2.io_cpu"), node_of(&b, "sip0.io0.io_noc"));
+    check_path(b.m->graph, &path);
+    assert_int_equal(die_changes(b.m->graph, &path), 3); /* cubes 2, 1, io0 */
+    kb_path_free(&path);
+    /* In the cube that both have a PHY to: in at the north, out at the east. */
+    path = route(&b, node_of(&b, "sip0.io2.pcie_ep"), node_of(&b, "sip0.io1.io_cpu"));
+    check_path(b.m->graph, &path);
+    assert_int_equal(die_changes(b.m->graph, &path), 2);
+    kb_path_free(&path);
+    bed_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +336,7 @@ int main(void)
         cmocka_unit_test(meshes_of_any_shape_are_routed),
         cmocka_unit_test(a_command_pays_propagation_and_the_overheads_of_nodes_entered),
         cmocka_unit_test(where_there_is_no_way_both_ends_are_named),
+        cmocka_unit_test(chiplets_of_a_sip_meet_over_its_cubes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
