@@ -245,7 +245,7 @@ static void a_thousand_sips_are_as_cheap_as_one(void **state)
 static void what_cannot_be_built_is_refused_with_its_place(void **state)
 {
     (void)state;
-    expect_refusal("cube:\n", NULL, "sip.io_chiplets: expected 1 to 8");
+    expect_refusal("cube:\n", NULL, "sip.io_chiplets (default): expected 1 to 8");
     expect_refusal(DEFAULT_YAML, "cube.noc.missing=[r9c0]", "there is no router r9c0");
     expect_refusal(DEFAULT_YAML, "cube.noc.missing=[c0r0]", "expected router names such as r2c3");
     expect_refusal(DEFAULT_YAML, "cube.noc.missing=[r0c1, r1c0]", "r0c0");
