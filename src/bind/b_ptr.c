@@ -103,6 +103,12 @@ static bool rows_of(const kb_ptr *ptr, rows *r)
     return true;
 }
 
+bool kb_ptr_is_region(const kb_ptr *ptr)
+{
+    rows r;
+    return rows_of(ptr, &r);
+}
+
 /* Elements from the first to one past the last; false if they cannot be counted. */
 static bool span_of(const rows *r, uint64_t *span)
 {

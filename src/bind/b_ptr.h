@@ -42,4 +42,7 @@ void kb_push_sizes(lua_State *L, int rank, const size_t *sizes);
  * be equally far apart. */
 kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call);
 
+/* Whether they are. */
+bool kb_ptr_is_region(const kb_ptr *ptr);
+
 #endif

@@ -133,7 +133,7 @@ static kb_lanes lanes_of(lua_State *L, const descriptor *desc, const char *call,
             kb_error(L, "%s: offset %d is too large", call, d);
     }
     bool inside = is_inside(desc, offset);
-    if (inside && ptr->rank <= 2 && ptr->stride[ptr->rank - 1] == 1) return (kb_lanes){0};
+    if (inside && kb_ptr_is_region(ptr)) return (kb_lanes){0};
     size_t count = kb_lane_count(L, ptr, call);
     uint8_t *mask = NULL;
     if (!inside) {

@@ -173,7 +173,7 @@ kb_lanes kb_lanes_of(lua_State *L, const kb_ptr *ptr, int mask, const char *call
 {
     const kb_ptr_block *from = kb_test_ptr_block(L, 1);
     const uint8_t *bytes = kb_check_mask(L, mask, ptr, call);
-    if (!from && !bytes) return (kb_lanes){0};
+    if (!from && !bytes && kb_ptr_is_region(ptr)) return (kb_lanes){0};
     return kb_check_lanes(L, ptr, from, bytes, call);
 }
 

@@ -1,8 +1,8 @@
 /* How functions that touch memory find out where, for the files that define them.
  *
  * A block is a pointer with shape and strides (kb_ptr). It is moved whole, as a strided region; or,
- * if it is a block of pointers or has a mask, lane by lane (engine/lanes.h). Everything is checked
- * before anything is issued. */
+ * if it is a block of pointers, has a mask, or is no such region, lane by lane (engine/lanes.h).
+ * Everything is checked before anything is issued. */
 #ifndef KB_BIND_B_TL_MEM_H
 #define KB_BIND_B_TL_MEM_H
 
@@ -28,8 +28,8 @@ const uint8_t *kb_check_mask(lua_State *L, int index, const kb_ptr *ptr, const c
 kb_lanes kb_check_lanes(lua_State *L, const kb_ptr *ptr, const kb_ptr_block *from,
                         const uint8_t *mask, const char *call);
 
-/* Both, for the pointer or block of pointers at 1 whose block `ptr` is. Without a mask, and not a
- * block of pointers: none, which kb_access_of takes as the whole block. */
+/* Both, for the pointer or block of pointers at 1 whose block `ptr` is. None if it can be moved
+ * whole, which is how kb_access_of understands it. */
 kb_lanes kb_lanes_of(lua_State *L, const kb_ptr *ptr, int mask, const char *call);
 
 /* Storage of an access. The caller frees `parts`. */

@@ -26,6 +26,19 @@ function TestBlocks:test_loads_take_strides()
   lu.assertEquals(got.again:tolist(), { { 0, 1, 2, 3, 4 }, { 1, 2, 3, 4, 5 }, { 2, 3, 4, 5, 6 } })
 end
 
+function TestBlocks:test_rows_need_not_be_equally_far_apart()
+  local a = np.arange(60, "i32"):reshape { 3, 4, 5 }
+  local got, after = with_pointer(a, function(p)
+    local corner = tl.load { p, { 2, 2, 2 }, stride = { 20, 5, 1 } }
+    tl.store { p + 47, corner, stride = { 7, 2, 1 } }
+    return corner
+  end)
+  same(got, a[{ { 0, 2 }, { 0, 2 }, { 0, 2 } }], "a corner")
+  local expected = a:flatten()
+  for i, at in ipairs { 47, 48, 49, 50, 54, 55, 56, 57 } do expected[at] = got:flatten()[i - 1] end
+  same(after, expected:reshape { 3, 4, 5 }, "the corner elsewhere")
+end
+
 function TestBlocks:test_stores_take_strides()
   local _, after = with_pointer(np.zeros({ 3, 4 }, "i32"), function(p)
     tl.store { p + 1, tl.arange(1, 4), stride = { 4 } }
@@ -44,7 +57,10 @@ function TestBlocks:test_strides_that_lead_outside_or_make_no_sense_are_refused(
   refused("reaches to element 13, outside of tensor", function(p) tl.load { p, { 4 }, stride = { 4 } } end)
   refused("stride: expected 1 strides in a table", function(p) tl.load { p, { 4 }, stride = { 4, 1 } } end)
   refused("stride 0 is 0; expected an integer from 1", function(p) tl.load { p, { 4 }, stride = { 0 } } end)
-  refused("are not equally far apart", function(p) tl.load { p, { 2, 2, 2 }, stride = { 5, 2, 1 } } end)
+  refused("are not equally far apart", function(p) tl.ref { p, { 2, 2, 2 }, stride = { 5, 2, 1 } } end)
+  refused("lane (1, 1, 1) leads to element 12, outside of tensor", function(p)
+    tl.load { p, { 2, 2, 2 }, stride = { 9, 2, 1 } }
+  end)
   refused("the elements of a row are 2 apart; a product takes them adjacent", function(p)
     tl.composite { op = "gemm", a = tl.ref { p, { 2, 2 }, stride = { 4, 2 } }, b = tl.load(p), out = p }
   end)
