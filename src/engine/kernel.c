@@ -42,7 +42,9 @@ int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
 {
     kb_value *value = kb_value_create(dtype, rank, shape);
     uint64_t addr;
-    int status = kb_alloc_take(&proc->pe->tcm, kb_value_bytes(value), TCM_ALIGN, &addr, err);
+    /* whole lines: gaps between small tiles would all have to be tried */
+    uint64_t bytes = (kb_value_bytes(value) + TCM_ALIGN - 1) / TCM_ALIGN * TCM_ALIGN;
+    int status = kb_alloc_take(&proc->pe->tcm, bytes, TCM_ALIGN, &addr, err);
     if (status) {
         kb_value_release(value);
         kb_fail_at(err, "out of TCM");
