@@ -362,6 +362,7 @@ int luaopen_kernbench_core(lua_State *L)
     luaL_setfuncs(L, kb_stages_engine_methods, 0);
     luaL_setfuncs(L, kb_worker_engine_methods, 0);
     luaL_setfuncs(L, kb_event_engine_methods, 0);
+    luaL_setfuncs(L, kb_ipcq_engine_methods, 0);
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, engine_gc);
     lua_setfield(L, -2, "__gc");

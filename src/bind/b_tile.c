@@ -133,6 +133,7 @@ kb_handle *kb_check_handle(lua_State *L, int index)
 
 int kb_push_result(lua_State *L, const kb_op *op)
 {
+    if (op->failure) return kb_raise(L, op->failure);
     if (!op->result) return 0;
     kb_push_tile(L, op->result);
     return 1;

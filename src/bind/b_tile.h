@@ -29,7 +29,8 @@ kb_handle *kb_push_handle(lua_State *L);
 kb_handle *kb_test_handle(lua_State *L, int index);
 kb_handle *kb_check_handle(lua_State *L, int index);
 
-/* Push what the operation yields: its tile, or nothing. Returns how many values. */
+/* Push what the operation yields: its tile, or nothing. Returns how many values. Raises if it has
+ * failed. */
 int kb_push_result(lua_State *L, const kb_op *op);
 
 void kb_push_tile_metatable(lua_State *L);

@@ -88,8 +88,8 @@ static int op_done(lua_State *L, int status, lua_KContext context)
     (void)status;
     kb_handle *h = kb_check_handle(L, (int)context);
     kb_op *op = h->op;
-    h->op = NULL;
     int results = kb_push_result(L, op);
+    h->op = NULL;
     kb_op_release(op);
     return results;
 }
@@ -196,6 +196,7 @@ int luaopen_kernbench_core_tl(lua_State *L)
     luaL_newlib(L, functions);
     kb_tl_matrix_open(L);
     kb_tl_mem_open(L);
+    kb_tl_ipcq_open(L);
     kb_tl_math_open(L);
     return 1;
 }

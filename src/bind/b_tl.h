@@ -23,6 +23,9 @@ void kb_tl_mem_open(lua_State *L);
 void kb_tl_atomic_open(lua_State *L);
 void kb_tl_desc_open(lua_State *L);
 
+/* b_tl_ipcq.c: add its functions to the table on top. */
+void kb_tl_ipcq_open(lua_State *L);
+
 /* b_tl_math.c: add its functions to the table on top, and operators and methods to tiles. */
 void kb_tl_math_open(lua_State *L);
 

@@ -57,6 +57,7 @@ extern const luaL_Reg kb_stats_engine_methods[];
 extern const luaL_Reg kb_stages_engine_methods[];
 extern const luaL_Reg kb_worker_engine_methods[];
 extern const luaL_Reg kb_event_engine_methods[];
+extern const luaL_Reg kb_ipcq_engine_methods[];
 void kb_tensor_open(lua_State *L);
 void kb_launch_open(lua_State *L);
 void kb_stages_open(lua_State *L);

@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/ipcq.h"
 #include "engine/kernel.h"
 #include "engine/launch.h"
+#include "engine/sram.h"
 #include "engine/tensor.h"
 #include "topo/names.h"
 #include "hw/pe/pe_mmu.h"
@@ -78,10 +80,12 @@ void kb_engine_destroy(kb_engine *engine)
         proc = next;
     }
     kb_launch_free_all(engine);
+    kb_ipcq_free_all(engine);
     kb_oplog_fini(&engine->log);
     kb_memory_fini(&engine->memory);
     kb_vaspace_fini(&engine->va);
     if (engine->hbm) free_hbm(engine);
+    if (engine->m) kb_engine_sram_free_all(engine);
     kb_machine_destroy(engine->m);
     kb_sim_destroy(engine->sim);
     kb_spec_destroy(engine->spec);

@@ -27,7 +27,9 @@ typedef struct kb_engine {
 
     struct kb_launch *launches, *last_launch; /* all, in the order of submission */
     uint32_t launch_count;
-    struct kb_op *ops; /* kernel operations under way or held */
+    struct kb_ipcq_plan *ipcq;   /* queues between PEs: installed plans, the latest first */
+    struct kb_sram_alloc **sram; /* by sip * cubes + cube, lazily; null: nobody took any */
+    struct kb_op *ops;           /* kernel operations under way or held */
     struct kb_tensor *tensors;
     uint64_t tensor_count;
     uint64_t host_bytes_written, host_bytes_read;

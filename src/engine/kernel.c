@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/kernel_ipcq.h"
 #include "engine/kernel_op.h"
 #include "engine/launch.h"
 
@@ -144,6 +145,8 @@ void kb_op_release(kb_op *op)
     free(op->steps);
     kb_vec_free(&op->pieces);
     kb_log_entry_fini(&op->log);
+    free(op->comm);
+    free(op->failure);
     free(op);
 }
 
@@ -223,6 +226,7 @@ void kb_kernel_forget(kb_proc *proc)
     while (proc->tiles) give_back_room(proc->tiles);
     for (kb_op *op = proc->ops; op; op = op->proc_next) op->proc = NULL;
     proc->ops = NULL;
+    if (proc->pe->ipcq) kb_kernel_ipcq_forget(proc);
 }
 
 void kb_kernel_free_all(kb_engine *engine)

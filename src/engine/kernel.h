@@ -50,7 +50,9 @@ typedef struct kb_op {
     kb_tile_step *steps;    /* of the composite's epilogue */
     kb_vec(kb_tile *) held; /* operands of the epilogue, until completion */
     kb_log_entry log;
-    bool in_effect; /* its numbers are: nothing is left to append to the op log */
+    bool in_effect;       /* its numbers are: nothing is left to append to the op log */
+    struct kb_comm *comm; /* of communication (kernel_ipcq.h), or null */
+    kb_err *failure;      /* found on the way; whoever waits for it raises it */
 } kb_op;
 
 kb_op *kb_op_retain(kb_op *op);

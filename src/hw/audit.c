@@ -6,7 +6,7 @@
 
 #include "hw/flow.h"
 #include "hw/hbm_ctrl.h"
-#include "hw/pe/pe.h"
+#include "hw/pe/pe_ipcq.h"
 #include "topo/names.h"
 
 /* Payload over the links of a node. */
@@ -311,6 +311,7 @@ void kb_machine_audit(kb_machine *m, kb_audit_report report, void *user)
     if (m->flow) audit_flow(&a);
     kb_machine_each_device(m, audit_device, &a);
     kb_machine_each_pe(m, audit_pe, &a);
+    kb_ipcq_audit(m, report, user);
     for (size_t d = 0; d < dies; d++) free(a.dies[d]);
     free(a.dies);
     free(a.system);

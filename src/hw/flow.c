@@ -153,6 +153,7 @@ static void go(kb_sim *sim, kb_txn *t, uint64_t arg)
     kb_time left = kb_txn_send(sim, t, arg);
     kb_buffer *here = occupied(t, arg);
     if (here) give_back(here, t, left);
+    if (!here && kb_txn_flit(arg) + 1 == t->flits) kb_txn_has_left(t, left);
 }
 
 /* A flit that was blocked goes: what it has waited for is the link. */

@@ -19,6 +19,7 @@ static const kb_device_class *const defaults[KB_KIND_COUNT] = {
     [KB_PE_DMA] = &kb_pe_dma_class,   [KB_PE_FETCH_STORE] = &kb_pe_fetch_store_class,
     [KB_PE_GEMM] = &kb_pe_gemm_class, [KB_PE_MATH] = &kb_pe_math_class,
     [KB_PE_TCM] = &kb_pe_tcm_class,   [KB_PE_MMU] = &kb_pe_mmu_class,
+    [KB_PE_IPCQ] = &kb_pe_ipcq_class,
 };
 
 /* Alternatives of all kinds. */

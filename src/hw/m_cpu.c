@@ -13,7 +13,7 @@ static const kb_param params[] = {
 
 /* Command times between m_cpu and the PEs: the same in every cube. */
 typedef struct m_cpu_config {
-    kb_time to_cpu[KB_PE_MAX], to_mmu[KB_PE_MAX], from[KB_PE_MAX];
+    kb_time to_cpu[KB_PE_MAX], to_mmu[KB_PE_MAX], to_ipcq[KB_PE_MAX], from[KB_PE_MAX];
 } m_cpu_config;
 
 static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *err)
@@ -25,6 +25,8 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
     for (int pe = 0; pe < m->graph->cube_plan.pes; pe++) {
         kb_node cpu = kb_graph_pe(m->graph, 0, 0, pe, KB_PE_CPU);
         kb_node mmu = kb_graph_pe(m->graph, 0, 0, pe, KB_PE_MMU);
+        kb_node ipcq = kb_graph_pe(m->graph, 0, 0, pe, KB_PE_IPCQ);
+        config->to_ipcq[pe] = kb_machine_command_time(m, here, ipcq);
         config->to_cpu[pe] = kb_machine_command_time(m, here, cpu);
         config->to_mmu[pe] = kb_machine_command_time(m, here, mmu);
         config->from[pe] = kb_machine_command_time(m, cpu, here);
@@ -35,7 +37,9 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
 kb_time kb_m_cpu_to_pe(const kb_machine *m, int pe, kb_kind component)
 {
     const m_cpu_config *config = m->config[KB_M_CPU];
-    return component == KB_PE_CPU ? config->to_cpu[pe] : config->to_mmu[pe];
+    return component == KB_PE_CPU    ? config->to_cpu[pe]
+           : component == KB_PE_IPCQ ? config->to_ipcq[pe]
+                                     : config->to_mmu[pe];
 }
 
 kb_time kb_m_cpu_from_pe(const kb_machine *m, int pe)

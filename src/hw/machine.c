@@ -8,7 +8,7 @@
 #include "hw/impl.h"
 #include "hw/energy.h"
 #include "hw/flow.h"
-#include "hw/pe/pe.h"
+#include "hw/pe/pe_ipcq.h"
 #include "hw/pe/tile.h"
 
 size_t kb_machine_sections(kb_section out[KB_SECTION_MAX])
@@ -47,6 +47,7 @@ int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err
     kb_machine *m = kb_xcalloc(1, sizeof *m);
     m->sim = sim;
     m->spec = spec;
+    m->ipcq = kb_ipcq_state_create();
     kb_pool_init(&m->tiles, kb_tile_token_bytes());
     int status = kb_graph_create(&m->graph, spec, err);
     if (!status) {
@@ -107,6 +108,7 @@ void kb_machine_destroy(kb_machine *m)
         free(t);
         t = next;
     }
+    kb_ipcq_state_destroy(m->ipcq);
     kb_pool_fini(&m->tiles);
     kb_path_free(&m->path);
     kb_graph_destroy(m->graph);

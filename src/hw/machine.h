@@ -50,6 +50,7 @@ typedef struct kb_machine {
     kb_die_state system, *dies; /* dies: by sip * graph->dies + die */
     kb_path path;               /* scratch for routes */
 
+    struct kb_ipcq_state *ipcq;              /* queues between PEs (pe/pe_ipcq.h) */
     kb_pool tiles;                           /* of composites, under way */
     struct kb_stages *stages;                /* a record of them, or null; borrowed */
     struct kb_txn *txn_free[KB_TXN_CLASSES]; /* by power of two of the hops they have room for */

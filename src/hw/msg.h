@@ -1,9 +1,10 @@
 /* Control messages: from the host through io_cpu and m_cpu to PEs, and back (laws T5, T8).
  *
- * KernelLaunch, MmuMap and MmuUnmap are one mechanism: a message goes to a set of PEs of one SIP,
- * is delivered to each, each reports when it is done, and the reports are gathered by m_cpu and
- * io_cpu until the host gets one. A synchronised message (KernelLaunch) is delivered at the same
- * picosecond everywhere: io_cpu stamps the moment at which even the farthest PE can have it.
+ * KernelLaunch, MmuMap, MmuUnmap and IpcqInit are one mechanism: a message goes to a set of PEs of
+ * one SIP, is delivered to each, each reports when it is done, and the reports are gathered by
+ * m_cpu and io_cpu until the host gets one. A synchronised message (KernelLaunch) is delivered at
+ * the same picosecond everywhere: io_cpu stamps the moment at which even the farthest PE can have
+ * it.
  *
  * io_cpu starts a synchronised message when the one before it has completed there, so launches of a
  * SIP run one after another, in the order in which the host sent them.
@@ -29,7 +30,7 @@ typedef struct kb_msg {
     kb_machine *m;
     int sip;
     bool synchronised;
-    kb_kind component; /* of the PE that receives it: KB_PE_CPU or KB_PE_MMU */
+    kb_kind component; /* of the PE that receives it: KB_PE_CPU, KB_PE_MMU or KB_PE_IPCQ */
     kb_msg_target *targets;
     uint32_t target_count;
     void (*deliver)(struct kb_msg *msg, int target, int pe); /* index into targets */

@@ -72,6 +72,12 @@ static kb_time first_link_time(const kb_txn *t, uint32_t flits, uint64_t *bytes)
            rest * hop->flit_occupancy;
 }
 
+void kb_txn_has_left(kb_txn *t, kb_time left)
+{
+    const kb_txn_request *r = &t->request;
+    if (r->left) kb_sim_at(t->m->sim, left, r->left, r->object, r->arg);
+}
+
 static void start_write(kb_txn *t)
 {
     kb_sim *sim = t->m->sim;
@@ -86,6 +92,7 @@ static void start_write(kb_txn *t)
     hop->waited = left - total - sim->now;
     t->m->flit_hops += t->inject_end;
     t->inject_left = left - total + kb_txn_occupancy(t, hop, kb_txn_flit_bytes(t, 0));
+    if (t->inject_end == t->flits) kb_txn_has_left(t, left);
     kb_time arrival = t->inject_left + hop->propagation;
     kb_sim_at(sim, kb_hop_ready_at(&t->hops[1], arrival), inject, t, KB_TXN_NEXT_HOP);
 }
@@ -111,7 +118,11 @@ void kb_txn_written(kb_txn *t, kb_time committed)
     if (committed > t->committed) t->committed = committed;
     t->m->flits_delivered++;
     if (t->buffers) kb_flow_end(t);
-    if (++t->arrived == t->flits) kb_sim_at(t->m->sim, t->committed + t->command, complete, t, 0);
+    if (++t->arrived < t->flits) return;
+    kb_sim *sim = t->m->sim;
+    const kb_txn_request *r = &t->request;
+    if (r->committed) kb_sim_at(sim, t->committed, r->committed, r->object, r->arg);
+    kb_sim_at(sim, t->committed + t->command, complete, t, 0);
 }
 
 /* ---- reads ---- */

@@ -36,6 +36,9 @@ typedef struct kb_txn_request {
     kb_event_fn done; /* done(sim, object, arg) when it completes */
     void *object;
     uint64_t arg;
+    /* Of a write, events with the same arguments, or null: the last flit has left the requester;
+     * the last burst is committed. Both come before `done`, in this order. */
+    kb_event_fn left, committed;
     /* Called with the finished transaction just before `done`, for traces and probes; may be null.
      */
     void (*watch)(void *object, const struct kb_txn *txn);
@@ -111,6 +114,10 @@ static inline kb_time kb_hop_ready_at(kb_hop *next, kb_time arrival)
 static inline kb_time kb_txn_send(kb_sim *sim, kb_txn *t, uint64_t arg)
 {
     kb_hop *hop = &t->hops[arg >> 32], *next = hop + 1;
+
+    /* The last flit of the payload leaves its first node at `left`: tells the requester of a write.
+     */
+    void kb_txn_has_left(kb_txn * txn, kb_time left);
     uint32_t bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
     kb_time time = kb_txn_occupancy(t, hop, bytes);
     kb_time left = kb_link_claim(hop->link, sim->now, time, bytes);

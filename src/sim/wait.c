@@ -9,7 +9,8 @@ const char *kb_wait_reason_name(kb_wait_reason reason)
         [KB_WAIT_DMA] = "dma",         [KB_WAIT_ENGINE] = "engine",   [KB_WAIT_ISSUE] = "issue",
         [KB_WAIT_MEMORY] = "memory",   [KB_WAIT_COMPUTE] = "compute", [KB_WAIT_LAUNCH] = "launch",
         [KB_WAIT_MESSAGE] = "message", [KB_WAIT_TIMER] = "timer",     [KB_WAIT_WORKERS] = "workers",
-        [KB_WAIT_RANKS] = "ranks",
+        [KB_WAIT_RANKS] = "ranks",     [KB_WAIT_DATA] = "data",       [KB_WAIT_CREDIT] = "credit",
+        [KB_WAIT_SIGNAL] = "signal",
     };
     assert((unsigned)reason < KB_WAIT_REASON_COUNT);
     return names[reason];

@@ -23,6 +23,9 @@ typedef enum kb_wait_reason {
     KB_WAIT_COMPUTE, /* a compute command runs */
     KB_WAIT_LAUNCH,  /* a kernel launch has not completed */
     KB_WAIT_MESSAGE, /* a control message has not completed */
+    KB_WAIT_DATA,    /* a message from another PE has not arrived */
+    KB_WAIT_CREDIT,  /* the peer has no free slot, or the bytes have not left */
+    KB_WAIT_SIGNAL,  /* another PE has not signalled */
     KB_WAIT_TIMER,   /* simulated time is to pass */
     KB_WAIT_WORKERS, /* workers have not ended */
     KB_WAIT_RANKS,   /* other ranks have not come to the same point */

@@ -116,12 +116,13 @@ static int add_pe(builder *b, const char *corner, int n_in_corner)
     plan->pe[pe] = (uint16_t)b->die->nodes.count;
     plan->pe_half[pe] = corner[0] == 'S';
     plan->pe_west[pe] = corner[1] == 'E';
-    for (int kind = KB_PE_CPU; kind <= KB_PE_MMU; kind++) {
+    for (int kind = KB_PE_CPU; kind <= KB_PE_IPCQ; kind++) {
         kb_node_info info = at((kb_kind)kind, home.x_mm, home.y_mm);
         info.a = (uint16_t)pe;
         info.home = router;
         uint16_t node = add(b, info);
-        if (kind == KB_PE_CPU || kind == KB_PE_DMA || kind == KB_PE_TCM || kind == KB_PE_MMU)
+        if (kind == KB_PE_CPU || kind == KB_PE_DMA || kind == KB_PE_TCM || kind == KB_PE_MMU ||
+            kind == KB_PE_IPCQ)
             kb_die_join(b->g, b->die, router, node, gbs);
     }
     return KB_OK;

@@ -28,6 +28,7 @@ static const struct {
     [KB_PE_MATH] = {"pe_math", "pe.pe_math"},
     [KB_PE_TCM] = {"pe_tcm", "pe.pe_tcm"},
     [KB_PE_MMU] = {"pe_mmu", "pe.pe_mmu"},
+    [KB_PE_IPCQ] = {"pe_ipcq", "pe.pe_ipcq"},
 };
 
 const char *kb_kind_name(kb_kind kind)
@@ -128,7 +129,7 @@ kb_node kb_graph_slice(const kb_graph *graph, int sip, int cube, int slice)
 
 kb_node kb_graph_pe(const kb_graph *graph, int sip, int cube, int pe, kb_kind component)
 {
-    assert(component >= KB_PE_CPU && component <= KB_PE_MMU);
+    assert(component >= KB_PE_CPU && component <= KB_PE_IPCQ);
     uint16_t local = (uint16_t)(graph->cube_plan.pe[pe] + (component - KB_PE_CPU));
     return kb_graph_node(graph, (kb_place){sip, cube, local});
 }

@@ -46,6 +46,7 @@ typedef enum kb_kind {
     KB_PE_MATH,
     KB_PE_TCM,
     KB_PE_MMU,
+    KB_PE_IPCQ,
     KB_KIND_COUNT
 } kb_kind;
 

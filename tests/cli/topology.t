@@ -71,7 +71,7 @@ $ cat >check.lua <<'END'
 > is("nodes of a SIP", c.nodes.sip, CUBES * c.nodes.cube + io_nodes)
 > is("nodes", c.nodes.system, 2 + SIPS * c.nodes.sip)            -- the host and the switch
 > local mesh = 2 * 4 * 3                                         -- between the routers
-> local pes = PES * (4 + 1)                                      -- to the router, and pe_dma to a crossbar
+> local pes = PES * (5 + 1)                                      -- to the router, and pe_dma to a crossbar
 > local xbars = 4 + SLICES + PES                                 -- bridges, slices, routers
 > local cube = mesh + 4 * CONNECTIONS + 2 + pes + xbars          -- 2: m_cpu, sram
 > is("links of a cube", c.links.cube, cube)

@@ -8,6 +8,7 @@ local KINDS = { -- fill, stroke
   xbar = { "#e7ddf9", "#6239ad" }, bridge = { "#f1eafd", "#6239ad" }, hbm_ctrl = { "#ffe0b5", "#9a5200" },
   sram = { "#fff2a8", "#7d6300" }, pe_tcm = { "#fff2a8", "#7d6300" }, pe = { "#cde5ff", "#0f53a0" },
   pe_dma = { "#cde5ff", "#0f53a0" }, pe_fetch_store = { "#cde5ff", "#0f53a0" }, pe_mmu = { "#cde5ff", "#0f53a0" },
+  pe_ipcq = { "#cde5ff", "#0f53a0" },
   pe_gemm = { "#ffd9d6", "#a82020" }, pe_math = { "#ffd9d6", "#a82020" }, registers = { "#fff2a8", "#7d6300" },
   pe_cpu = { "#e6e6e6", "#444444" }, pe_scheduler = { "#e6e6e6", "#444444" }, m_cpu = { "#e6e6e6", "#444444" },
   io_cpu = { "#e6e6e6", "#444444" }, host = { "#e6e6e6", "#444444" },

@@ -8,10 +8,10 @@ local LEFT <const> = 28
 -- Column and row of each part; others go below.
 local PLACES <const> = {
   pe_cpu = { 1, 0 }, pe_scheduler = { 2, 0 }, pe_dma = { 1, 1 }, pe_tcm = { 2, 1 }, pe_fetch_store = { 3, 1 },
-  registers = { 4, 1 }, pe_gemm = { 5, 0.5 }, pe_math = { 5, 1.5 }, pe_mmu = { 1, 2 },
+  registers = { 4, 1 }, pe_gemm = { 5, 0.5 }, pe_math = { 5, 1.5 }, pe_mmu = { 1, 2 }, pe_ipcq = { 2, 2 },
 }
 local WIRES <const> = { { "pe_dma", "pe_tcm" }, { "pe_tcm", "pe_fetch_store" }, { "pe_fetch_store", "registers" },
-  { "registers", "pe_gemm" }, { "registers", "pe_math" }, { "pe_dma", "pe_mmu" } }
+  { "registers", "pe_gemm" }, { "registers", "pe_math" }, { "pe_dma", "pe_mmu" }, { "pe_dma", "pe_ipcq" } }
 
 function M.remark()
   return "PE 0 of a cube, as a diagram: its parts have one place, that of its router. Wires inside it have no "
@@ -33,6 +33,7 @@ local function details(machine, facts)
     pe_math = { ("%s lanes at %s GHz"):format(param("pe_math.lanes"), param("pe_math.ghz")),
       ("%.4g"):format(rate.math_f16.each) .. " TFLOP/s f16" },
     pe_mmu = { ("pages of %s B"):format(param("pe_mmu.page_bytes")) },
+    pe_ipcq = { param("pe_ipcq.overhead_ns") .. " ns a command" },
     registers = { "operands and", "accumulators" },
   }
 end

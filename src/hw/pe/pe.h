@@ -65,8 +65,10 @@ typedef struct kb_pe {
     kb_tlb tlb;           /* empty until a miss costs something */
     uint64_t tlb_hits, tlb_misses;
     uint64_t dma_bytes[2], commands, macs;
-    uint64_t macs_by_size[4]; /* by log2 of the operands' bytes */
-    char name[40];            /* "sip0.cube2.pe5" */
+    uint64_t macs_by_size[4];       /* by log2 of the operands' bytes */
+    struct kb_ipcq_block *ipcq;     /* ends of rings that are installed here (pe_ipcq.h) */
+    struct kb_ipcq_signal *signals; /* that have come or are waited for */
+    char name[40];                  /* "sip0.cube2.pe5" */
 } kb_pe;
 
 kb_pe *kb_pe_create(kb_machine *m, int sip, int cube, int number);
@@ -111,6 +113,17 @@ static inline void kb_pe_dma(kb_pe *pe, int direction, kb_pieces *pieces, kb_eve
  * last piece takes place, done(sim, object, 0) at the end. */
 void kb_pe_dma_atomic(kb_pe *pe, uint32_t operands, kb_pieces *pieces, kb_event_fn perform,
                       kb_event_fn done, void *object);
+
+/* Events of a transfer: the last flit of a write has left the TCM; its last byte is committed (both
+ * may be null); the transfer is complete. Each is called with `object` and `arg`. */
+typedef struct kb_dma_post {
+    kb_event_fn left, committed, done;
+    void *object;
+    uint64_t arg;
+} kb_dma_post;
+
+/* Move one piece, given by its physical address and so not translated, on vc_comm. */
+void kb_pe_dma_physical(kb_pe *pe, int direction, const kb_piece *piece, const kb_dma_post *post);
 
 /* ---- engines ---- */
 

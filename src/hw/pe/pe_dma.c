@@ -52,6 +52,7 @@ typedef struct kb_dma_command {
     uint32_t operands;       /* of an atomic operation, per element; 0: a plain move */
     kb_event_fn perform;     /* when its last piece takes place */
     kb_atomic atomic;
+    kb_event_fn left, committed; /* or null */
     kb_event_fn done;
     void *object;
     uint64_t arg;
@@ -164,6 +165,20 @@ static int start_atomic(dma_command *c, const kb_txn_request *request, kb_err *e
     return kb_atomic_start(&c->atomic, c->pe->m, &atomic, err);
 }
 
+static void piece_left(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    const dma_command *c = object;
+    c->left(sim, c->object, c->arg);
+}
+
+static void piece_committed(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    const dma_command *c = object;
+    c->committed(sim, c->object, c->arg);
+}
+
 static void start_piece(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
@@ -181,6 +196,8 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
                               .row_bytes = piece->row_bytes,
                               .stride = piece->stride,
                               .done = piece_done,
+                              .left = c->left ? piece_left : NULL,
+                              .committed = c->committed ? piece_committed : NULL,
                               .object = c};
     kb_err err = {0};
     int status = kb_machine_memory(pe->m, piece->pa, &request.memory, &request.offset, &err);
@@ -192,7 +209,7 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
 }
 
 /* Begin with a command whose fields say what it is; its pieces are taken over. */
-static void submit(kb_pe *pe, const dma_command *command, kb_pieces *pieces)
+static dma_command *begin(kb_pe *pe, const dma_command *command, kb_pieces *pieces)
 {
     dma_command *c = kb_xmalloc(sizeof *c);
     dma_place *place = kb_xmalloc(sizeof *place);
@@ -205,6 +222,12 @@ static void submit(kb_pe *pe, const dma_command *command, kb_pieces *pieces)
     if (c->next) c->next->prev = c;
     pe->moving = c;
     *pieces = (kb_pieces){0};
+    return c;
+}
+
+static void submit(kb_pe *pe, const dma_command *command, kb_pieces *pieces)
+{
+    dma_command *c = begin(pe, command, pieces);
     kb_time translation = kb_pe_mmu_time(pe, &c->pieces);
     if (translation)
         kb_sim_after(pe->m->sim, translation, queue, c, 0);
@@ -217,6 +240,20 @@ void kb_pe_dma_vc(kb_pe *pe, int direction, kb_vc vc, kb_pieces *pieces, kb_even
 {
     dma_command c = {.direction = direction, .vc = vc, .done = done, .object = object, .arg = arg};
     submit(pe, &c, pieces);
+}
+
+void kb_pe_dma_physical(kb_pe *pe, int direction, const kb_piece *piece, const kb_dma_post *post)
+{
+    dma_command c = {.direction = direction,
+                     .vc = KB_VC_COMM,
+                     .left = post->left,
+                     .committed = post->committed,
+                     .done = post->done,
+                     .object = post->object,
+                     .arg = post->arg};
+    kb_pieces pieces = {0};
+    kb_vec_push(&pieces, *piece);
+    queue(pe->m->sim, begin(pe, &c, &pieces), 0);
 }
 
 void kb_pe_dma_atomic(kb_pe *pe, uint32_t operands, kb_pieces *pieces, kb_event_fn perform,

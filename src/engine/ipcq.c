@@ -1,0 +1,515 @@
+#include "engine/ipcq.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/sram.h"
+
+enum {
+    RING_ALIGN = 256,
+    MOST_SLOTS = 65536,
+    LARGEST_SLOT = 1 << 30,
+    MOST_CREDIT_BYTES = 4096,
+    MOST_DIRECTIONS = 256
+};
+
+/* ---- checking ---- */
+
+/* A plan with what is needed to look things up in it. */
+typedef struct draft {
+    kb_engine *engine;
+    const kb_ipcq_desc *desc;
+    int32_t *entry; /* by number of the PE in the machine: index into pes, or -1 */
+    kb_err *err;
+} draft;
+
+static bool exists(const kb_engine *engine, int sip, int cube, int pe)
+{
+    const kb_graph *g = engine->m->graph;
+    return sip >= 0 && sip < g->sips && cube >= 0 && cube < kb_graph_cubes(g) && pe >= 0 &&
+           pe < g->cube_plan.pes;
+}
+
+static size_t number_of(const kb_engine *engine, int sip, int cube, int pe)
+{
+    const kb_graph *g = engine->m->graph;
+    return ((size_t)sip * (size_t)kb_graph_cubes(g) + (size_t)cube) * (size_t)g->cube_plan.pes +
+           (size_t)pe;
+}
+
+static int check_shape(const kb_ipcq_shape *shape, kb_err *err)
+{
+    if (!*shape->plan) return kb_fail(err, KB_EINVAL, "the plan has no name");
+    if (shape->n_slots < 1 || shape->n_slots > MOST_SLOTS)
+        return kb_fail(err, KB_EINVAL, "n_slots is %u; expected 1 to %d", shape->n_slots,
+                       MOST_SLOTS);
+    if (shape->slot_bytes < 16 || shape->slot_bytes > LARGEST_SLOT || shape->slot_bytes % 16)
+        return kb_fail(err, KB_EINVAL, "slot_size is %u; expected a multiple of 16 B up to %d",
+                       shape->slot_bytes, LARGEST_SLOT);
+    if (shape->credit_bytes > MOST_CREDIT_BYTES)
+        return kb_fail(err, KB_EINVAL, "credit_bytes is %u; expected at most %d",
+                       shape->credit_bytes, MOST_CREDIT_BYTES);
+    return KB_OK;
+}
+
+static int enter_pes(draft *d)
+{
+    const kb_ipcq_desc *desc = d->desc;
+    if (desc->pe_count == 0) return kb_fail(d->err, KB_EINVAL, "the plan has no PE");
+    for (uint32_t i = 0; i < desc->pe_count; i++) {
+        const kb_ipcq_desc_pe *p = &desc->pes[i];
+        if (!exists(d->engine, p->sip, p->cube, p->pe))
+            return kb_fail(d->err, KB_EINVAL,
+                           "pes[%u] is sip%d.cube%d.pe%d, which this machine does not have", i + 1,
+                           p->sip, p->cube, p->pe);
+        int32_t *entry = &d->entry[number_of(d->engine, p->sip, p->cube, p->pe)];
+        if (*entry >= 0)
+            return kb_fail(d->err, KB_EINVAL, "sip%d.cube%d.pe%d is listed twice", p->sip, p->cube,
+                           p->pe);
+        if (p->count > MOST_DIRECTIONS)
+            return kb_fail(d->err, KB_EINVAL,
+                           "sip%d.cube%d.pe%d has %u directions; expected at most %d", p->sip,
+                           p->cube, p->pe, p->count, MOST_DIRECTIONS);
+        *entry = (int32_t)i;
+    }
+    return KB_OK;
+}
+
+static const kb_ipcq_desc_direction *find(const kb_ipcq_desc *desc, const kb_ipcq_desc_pe *p,
+                                          const char *name)
+{
+    for (uint32_t i = 0; i < p->count; i++)
+        if (!strcmp(desc->directions[p->first + i].name, name))
+            return &desc->directions[p->first + i];
+    return NULL;
+}
+
+/* The peer knows this direction, by the name that is said, and by it comes back here. */
+static int check_direction(const draft *d, const kb_ipcq_desc_pe *p,
+                           const kb_ipcq_desc_direction *way)
+{
+    char here[64], there[64];
+    snprintf(here, sizeof here, "sip%d.cube%d.pe%d", p->sip, p->cube, p->pe);
+    snprintf(there, sizeof there, "sip%d.cube%d.pe%d", way->sip, way->cube, way->pe);
+    if (!*way->name) return kb_fail(d->err, KB_EINVAL, "%s: a direction has no name", here);
+    if (find(d->desc, p, way->name) != way)
+        return kb_fail(d->err, KB_EINVAL, "%s has two directions %s", here, way->name);
+    if (!exists(d->engine, way->sip, way->cube, way->pe))
+        return kb_fail(d->err, KB_EINVAL, "%s: direction %s leads to %s, which this machine lacks",
+                       here, way->name, there);
+    if (!strcmp(here, there))
+        return kb_fail(d->err, KB_EINVAL, "%s: direction %s leads to the PE itself", here,
+                       way->name);
+    int32_t entry = d->entry[number_of(d->engine, way->sip, way->cube, way->pe)];
+    if (entry < 0)
+        return kb_fail(d->err, KB_EINVAL, "%s: direction %s leads to %s, which the plan lacks",
+                       here, way->name, there);
+    const kb_ipcq_desc_direction *back = find(d->desc, &d->desc->pes[entry], way->peer_direction);
+    if (!back)
+        return kb_fail(d->err, KB_EINVAL,
+                       "%s: direction %s leads to direction %s of %s, which has none of that name",
+                       here, way->name, way->peer_direction, there);
+    if (back->sip != p->sip || back->cube != p->cube || back->pe != p->pe ||
+        strcmp(back->peer_direction, way->name) != 0)
+        return kb_fail(d->err, KB_EINVAL,
+                       "%s: direction %s leads to direction %s of %s, but that leads to direction "
+                       "%s of sip%d.cube%d.pe%d; the two must be a pair",
+                       here, way->name, way->peer_direction, there, back->peer_direction, back->sip,
+                       back->cube, back->pe);
+    return KB_OK;
+}
+
+static bool idle(const kb_ipcq_ring *ring)
+{
+    return !ring || (kb_ipcq_at_rest(ring) && ring->taken == ring->released);
+}
+
+static int check_idle(const kb_ipcq_port *port, kb_err *err)
+{
+    if (idle(port->out) && idle(port->in)) return KB_OK;
+    bool out = !idle(port->out);
+    const kb_ipcq_port *from = out ? port : port->peer;
+    return kb_fail(err, KB_EINVAL,
+                   "plan '%s' is in use: something is under way from %s, direction %s, to %s, "
+                   "direction %s; wait for the kernels that use it",
+                   port->block->shape->plan, from->block->pe->name, from->name,
+                   from->peer->block->pe->name, from->peer->name);
+}
+
+/* What the plan replaces is not in use. */
+static int check_replaced(const draft *d, const kb_ipcq_desc_pe *p)
+{
+    const kb_pe *pe = kb_machine_pe(d->engine->m, p->sip, p->cube, p->pe);
+    if (!pe->ipcq) return KB_OK;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const kb_ipcq_port *old = kb_ipcq_find(pe, d->desc->directions[p->first + i].name);
+        int status = old ? check_idle(old, d->err) : KB_OK;
+        if (status) return status;
+    }
+    return KB_OK;
+}
+
+static int check_plan_idle(const kb_ipcq_plan *plan, kb_err *err)
+{
+    for (uint32_t i = 0; i < plan->port_count; i++) {
+        int status = check_idle(&plan->ports[i], err);
+        if (status) return status;
+    }
+    return KB_OK;
+}
+
+static kb_ipcq_plan *find_plan(const kb_engine *engine, const char *name)
+{
+    for (kb_ipcq_plan *plan = engine->ipcq; plan; plan = plan->next)
+        if (!plan->removed && !strcmp(plan->name, name)) return plan;
+    return NULL;
+}
+
+static int check(draft *d)
+{
+    const kb_ipcq_desc *desc = d->desc;
+    int status = check_shape(&desc->shape, d->err);
+    if (!status) status = enter_pes(d);
+    for (uint32_t i = 0; !status && i < desc->pe_count; i++) {
+        const kb_ipcq_desc_pe *p = &desc->pes[i];
+        for (uint32_t k = 0; !status && k < p->count; k++)
+            status = check_direction(d, p, &desc->directions[p->first + k]);
+        if (!status) status = check_replaced(d, p);
+    }
+    const kb_ipcq_plan *same = status ? NULL : find_plan(d->engine, desc->shape.plan);
+    return same ? check_plan_idle(same, d->err) : status;
+}
+
+/* ---- memory of rings ---- */
+
+static int take_memory(const kb_ipcq_plan *plan, const kb_ipcq_block *block, kb_paddr *pa,
+                       kb_err *err)
+{
+    kb_engine *engine = plan->engine;
+    kb_pe *pe = block->pe;
+    uint64_t bytes = (uint64_t)block->count * plan->shape.n_slots * plan->shape.slot_bytes;
+    if (plan->shape.buffer == KB_IPCQ_HBM)
+        return kb_engine_hbm_take(engine, pe->sip, pe->cube,
+                                  kb_graph_own_slice(engine->m->graph, pe->number), bytes, pa, err);
+    if (plan->shape.buffer == KB_IPCQ_SRAM)
+        return kb_engine_sram_take(engine, pe->sip, pe->cube, bytes, pa, err);
+    kb_location at = {.sip = (uint32_t)pe->sip,
+                      .die_kind = KB_DIE_CUBE,
+                      .die = (uint32_t)pe->cube,
+                      .unit = KB_UNIT_PE_TCM,
+                      .index = (uint32_t)pe->number};
+    int status = kb_alloc_take(&pe->tcm, bytes, RING_ALIGN, &at.offset, err);
+    return status ? status : kb_paddr_encode(&engine->m->layout, &at, pa, err);
+}
+
+static void give_memory(const kb_ipcq_plan *plan, const kb_ipcq_block *block, kb_paddr pa)
+{
+    kb_engine *engine = plan->engine;
+    kb_pe *pe = block->pe;
+    kb_location at;
+    if (plan->shape.buffer == KB_IPCQ_HBM)
+        kb_engine_hbm_give(engine, pe->sip, pe->cube,
+                           kb_graph_own_slice(engine->m->graph, pe->number), pa);
+    else if (plan->shape.buffer == KB_IPCQ_SRAM)
+        kb_engine_sram_give(engine, pe->sip, pe->cube, pa);
+    else if (!kb_paddr_decode(&engine->m->layout, pa, &at, NULL))
+        kb_alloc_give(&pe->tcm, at.offset, NULL);
+}
+
+static void give_all(kb_ipcq_plan *plan)
+{
+    for (uint32_t i = 0; plan->memory && i < plan->block_count; i++)
+        if (plan->memory[i].bits) give_memory(plan, &plan->blocks[i], plan->memory[i]);
+    free(plan->memory);
+    plan->memory = NULL;
+}
+
+static int take_all(kb_ipcq_plan *plan, kb_err *err)
+{
+    uint64_t ring = (uint64_t)plan->shape.n_slots * plan->shape.slot_bytes;
+    plan->memory = kb_xcalloc(plan->block_count, sizeof *plan->memory);
+    for (uint32_t i = 0; i < plan->block_count; i++) {
+        const kb_ipcq_block *block = &plan->blocks[i];
+        if (block->count == 0) continue;
+        int status = take_memory(plan, block, &plan->memory[i], err);
+        if (status) {
+            plan->memory[i].bits = 0;
+            give_all(plan);
+            return kb_fail_at(err, "%s: no room for %u rings of %llu B", block->pe->name,
+                              block->count, (unsigned long long)ring);
+        }
+        for (uint32_t k = 0; k < block->count; k++)
+            block->ports[k].rx = kb_paddr_plus(plan->memory[i], k * ring);
+    }
+    for (uint32_t i = 0; i < plan->port_count; i++) plan->ports[i].tx = plan->ports[i].peer->rx;
+    return KB_OK;
+}
+
+/* ---- making a plan ---- */
+
+static const char *intern(kb_ipcq_plan *plan, const char *name)
+{
+    for (size_t i = plan->names.count; i-- > 0;)
+        if (!strcmp(plan->names.data[i], name)) return plan->names.data[i];
+    kb_vec_push(&plan->names, kb_xstrdup(name));
+    return plan->names.data[plan->names.count - 1];
+}
+
+/* Blocks and ports in the order of PEs, so that messages and look-ups find them by it. */
+static void lay_out(const draft *d, kb_ipcq_plan *plan)
+{
+    const kb_ipcq_desc *desc = d->desc;
+    const kb_graph *g = d->engine->m->graph;
+    size_t total = number_of(d->engine, g->sips, 0, 0);
+    kb_ipcq_state *state = d->engine->m->ipcq;
+    uint32_t most = 0, port = 0;
+    for (size_t n = 0, b = 0; n < total; n++) {
+        if (d->entry[n] < 0) continue;
+        const kb_ipcq_desc_pe *p = &desc->pes[d->entry[n]];
+        plan->blocks[b] = (kb_ipcq_block){.shape = &plan->shape,
+                                          .pe = kb_machine_pe(d->engine->m, p->sip, p->cube, p->pe),
+                                          .ports = &plan->ports[port],
+                                          .count = p->count,
+                                          .registers = state->registers};
+        for (uint32_t k = 0; k < p->count; k++, port++)
+            plan->ports[port] =
+                (kb_ipcq_port){.name = intern(plan, desc->directions[p->first + k].name),
+                               .block = &plan->blocks[b]};
+        d->entry[n] = (int32_t)b++; /* from here on: the block */
+        if (p->count > most) most = p->count;
+    }
+    state->registers += most;
+}
+
+static void join_peers(const draft *d, const kb_ipcq_plan *plan)
+{
+    const kb_ipcq_desc *desc = d->desc;
+    for (uint32_t i = 0; i < desc->pe_count; i++) {
+        const kb_ipcq_desc_pe *p = &desc->pes[i];
+        kb_ipcq_block *here = &plan->blocks[d->entry[number_of(d->engine, p->sip, p->cube, p->pe)]];
+        for (uint32_t k = 0; k < p->count; k++) {
+            const kb_ipcq_desc_direction *way = &desc->directions[p->first + k];
+            kb_ipcq_block *there =
+                &plan->blocks[d->entry[number_of(d->engine, way->sip, way->cube, way->pe)]];
+            for (uint32_t j = 0; j < there->count; j++)
+                if (!strcmp(there->ports[j].name, way->peer_direction))
+                    here->ports[k].peer = &there->ports[j];
+        }
+    }
+}
+
+static kb_ipcq_plan *make_plan(const draft *d)
+{
+    const kb_ipcq_desc *desc = d->desc;
+    kb_ipcq_plan *plan = kb_xcalloc(1, sizeof *plan);
+    *plan = (kb_ipcq_plan){.engine = d->engine,
+                           .name = kb_xstrdup(desc->shape.plan),
+                           .shape = desc->shape,
+                           .block_count = desc->pe_count};
+    plan->shape.plan = plan->name;
+    for (uint32_t i = 0; i < desc->pe_count; i++) plan->port_count += desc->pes[i].count;
+    plan->open_ports = plan->port_count;
+    plan->blocks = kb_xcalloc(plan->block_count, sizeof *plan->blocks);
+    plan->ports = kb_xcalloc(plan->port_count + 1, sizeof *plan->ports);
+    lay_out(d, plan);
+    join_peers(d, plan);
+    return plan;
+}
+
+/* ---- taking plans out of use ---- */
+
+static void free_plan(kb_ipcq_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->port_count; i++) free(plan->ports[i].out);
+    for (size_t i = 0; i < plan->names.count; i++) free(plan->names.data[i]);
+    kb_vec_free(&plan->names);
+    free(plan->blocks);
+    free(plan->ports);
+    free(plan->memory);
+    free(plan->name);
+    free(plan);
+}
+
+static bool at_rest(const kb_ipcq_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->port_count; i++)
+        if (plan->ports[i].out && !kb_ipcq_at_rest(plan->ports[i].out)) return false;
+    return true;
+}
+
+/* Nothing leads there any more: messages that nobody has received are dropped. */
+static void close_port(kb_ipcq_port *port)
+{
+    if (port->closed) return;
+    port->closed = true;
+    if (port->out) kb_ipcq_reset(port->out, port->block->pe);
+    if (port->in) kb_ipcq_reset(port->in, port->block->pe);
+}
+
+static void retire(kb_ipcq_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->block_count; i++) kb_ipcq_detach(&plan->blocks[i]);
+    give_all(plan);
+    plan->removed = true;
+    if (!at_rest(plan)) return; /* freed with the engine */
+    kb_ipcq_plan **at = &plan->engine->ipcq;
+    while (*at != plan) at = &(*at)->next;
+    *at = plan->next;
+    free_plan(plan);
+}
+
+/* Directions that the plan has too are closed; plans without any left are retired. */
+static void replace(kb_engine *engine, const kb_ipcq_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->port_count; i++) {
+        const kb_ipcq_port *port = &plan->ports[i];
+        kb_ipcq_port *old = kb_ipcq_find(port->block->pe, port->name);
+        if (!old) continue;
+        for (kb_ipcq_plan *p = engine->ipcq; p; p = p->next)
+            if (&p->shape == old->block->shape) p->open_ports--;
+        close_port(old);
+    }
+    for (kb_ipcq_plan *p = engine->ipcq, *next; p; p = next) {
+        next = p->next;
+        if (!p->removed && (p->open_ports == 0 || !strcmp(p->name, plan->name))) {
+            for (uint32_t i = 0; i < p->port_count; i++) close_port(&p->ports[i]);
+            retire(p);
+        }
+    }
+}
+
+/* ---- messages ---- */
+
+static int by_place(const void *a, const void *b)
+{
+    const kb_pe *p = ((const kb_ipcq_block *)a)->pe, *q = ((const kb_ipcq_block *)b)->pe;
+    if (p->sip != q->sip) return p->sip - q->sip;
+    return p->cube != q->cube ? p->cube - q->cube : p->number - q->number;
+}
+
+static void deliver(kb_msg *msg, int target, int pe_number)
+{
+    kb_ipcq_work *work = msg->object;
+    kb_pe *pe = kb_machine_pe(msg->m, msg->sip, msg->targets[target].cube, pe_number);
+    kb_ipcq_block key = {.pe = pe};
+    kb_ipcq_block *block =
+        bsearch(&key, work->plan->blocks, work->plan->block_count, sizeof key, by_place);
+    assert(block);
+    if (work->install) kb_ipcq_attach(block);
+    kb_msg_report(msg, target, pe_number);
+}
+
+static void completed(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    kb_ipcq_work *work = object;
+    kb_completion_part(&work->done, sim);
+}
+
+/* Cubes of the blocks from `first` on that are of its SIP. Returns the first behind. */
+static uint32_t address(const kb_ipcq_plan *plan, uint32_t first, kb_msg *msg)
+{
+    uint32_t end = first, sip = (uint32_t)plan->blocks[first].pe->sip;
+    msg->targets = kb_xcalloc((size_t)kb_graph_cubes(plan->engine->m->graph), sizeof *msg->targets);
+    for (; end < plan->block_count && (uint32_t)plan->blocks[end].pe->sip == sip; end++) {
+        const kb_pe *pe = plan->blocks[end].pe;
+        if (end == first || plan->blocks[end - 1].pe->cube != pe->cube)
+            msg->targets[msg->target_count++].cube = pe->cube;
+        msg->targets[msg->target_count - 1].pe_mask |= UINT32_C(1) << pe->number;
+    }
+    msg->sip = (int)sip;
+    return end;
+}
+
+static kb_ipcq_work *send_messages(kb_ipcq_plan *plan, bool install)
+{
+    kb_ipcq_work *work = kb_xcalloc(1, sizeof *work);
+    work->plan = plan;
+    work->install = install;
+    for (uint32_t b = 0; b < plan->block_count; b++)
+        work->count += b == 0 || plan->blocks[b].pe->sip != plan->blocks[b - 1].pe->sip;
+    work->messages = kb_xcalloc(work->count, sizeof *work->messages);
+    kb_completion_init(&work->done, work->count);
+    for (uint32_t i = 0, b = 0; i < work->count; i++) {
+        kb_msg *msg = &work->messages[i];
+        *msg = (kb_msg){.m = plan->engine->m,
+                        .component = KB_PE_IPCQ,
+                        .deliver = deliver,
+                        .done = completed,
+                        .object = work};
+        b = address(plan, b, msg);
+        kb_msg_send(msg);
+    }
+    plan->engine->submissions++;
+    return work;
+}
+
+int kb_ipcq_install(kb_engine *engine, const kb_ipcq_desc *desc, kb_ipcq_work **out, kb_err *err)
+{
+    size_t pes = number_of(engine, engine->m->graph->sips, 0, 0);
+    draft d = {.engine = engine, .desc = desc, .err = err};
+    d.entry = kb_xmalloc(pes * sizeof *d.entry);
+    memset(d.entry, 0xff, pes * sizeof *d.entry);
+    int status = check(&d);
+    kb_ipcq_plan *plan = NULL, *same = find_plan(engine, desc->shape.plan);
+    if (!status) {
+        plan = make_plan(&d);
+        if (same) give_all(same);
+        status = take_all(plan, err);
+        if (status && same) take_all(same, NULL); /* what it had fits again */
+    }
+    free(d.entry);
+    if (status) {
+        if (plan) free_plan(plan);
+        return kb_fail_at(err, "plan '%s'", desc->shape.plan);
+    }
+    replace(engine, plan);
+    plan->next = engine->ipcq;
+    engine->ipcq = plan;
+    *out = send_messages(plan, true);
+    return KB_OK;
+}
+
+int kb_ipcq_remove(kb_engine *engine, const char *name, kb_ipcq_work **out, kb_err *err)
+{
+    kb_ipcq_plan *plan = find_plan(engine, name);
+    if (!plan) return kb_fail(err, KB_EINVAL, "no plan '%s' is installed", name);
+    int status = check_plan_idle(plan, err);
+    if (status) return status;
+    for (uint32_t i = 0; i < plan->port_count; i++) close_port(&plan->ports[i]);
+    *out = send_messages(plan, false);
+    return KB_OK;
+}
+
+void kb_ipcq_finish(const kb_ipcq_work *work)
+{
+    if (!work->install) retire(work->plan);
+}
+
+void kb_ipcq_work_free(kb_ipcq_work *work)
+{
+    if (!work) return;
+    for (uint32_t i = 0; i < work->count; i++) free(work->messages[i].targets);
+    free(work->messages);
+    free(work);
+}
+
+void kb_ipcq_free_all(kb_engine *engine)
+{
+    while (engine->ipcq) {
+        kb_ipcq_plan *next = engine->ipcq->next;
+        free_plan(engine->ipcq);
+        engine->ipcq = next;
+    }
+}
+
+uint64_t kb_ipcq_unread_all(const kb_engine *engine)
+{
+    uint64_t count = 0;
+    for (const kb_ipcq_plan *plan = engine->ipcq; plan; plan = plan->next)
+        for (uint32_t i = 0; !plan->removed && i < plan->port_count; i++)
+            if (plan->ports[i].out) count += kb_ipcq_unread(plan->ports[i].out);
+    return count;
+}

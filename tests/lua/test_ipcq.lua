@@ -1,0 +1,313 @@
+-- Queues between PEs: plans, messages and their errors. What they take is in test_ipcq_time.lua.
+local lu = require "luaunit"
+local helper = require "tests.lua.helper"
+local plans = require "tests.lua.ipcq_plans"
+local np = require "kernbench.np"
+local runtime = require "kernbench.runtime"
+local tl = require "kernbench.tl"
+local torch = require "kernbench.torch"
+
+local simulate = helper.simulate
+
+-- A vector of n elements for each of the first `count` PEs of cube 0: `element(pe, i)`.
+local function vectors(count, n, dtype)
+  return torch.arange(count * n, { dtype = dtype or "f32", dp = torch.DPPolicy { num_cubes = 1,
+    num_pes = count, pe = "column_wise" } })
+end
+
+local function install(plan)
+  runtime.engine:install_ipcq(plan)
+end
+
+local function launch(kernel, ...)
+  torch.launch("k", helper.watched(kernel), ...)
+  torch.accelerator.synchronize()
+end
+
+-- Everybody passes its vector around the whole ring and adds what comes.
+local function add_around(world, n)
+  return function(own, out)
+    local x = tl.load(own)
+    local sum = x
+    for _ = 1, world - 1 do
+      local coming = tl.recv_async("W", { n }, "f32")
+      tl.send("E", x)
+      x = tl.wait(coming)
+      sum = sum + x
+    end
+    tl.store(out, sum)
+  end
+end
+
+-- Element i of the sum over all vectors of vectors(world, n).
+local function sums(world, n)
+  local list = {}
+  for i = 0, n - 1 do
+    for pe = 0, world - 1 do
+      list[pe * n + i + 1] = n * world * (world - 1) // 2 + world * i
+    end
+  end
+  return list
+end
+
+local TestMessages = {}
+
+for _, kind in ipairs { "tcm", "hbm", "sram" } do
+  TestMessages["test_a_ring_adds_up_through_rings_in_" .. kind] = function()
+    for world = 2, 4 do
+      simulate(function()
+        install(plans.ring(plans.cube(world), { buffer_kind = kind }))
+        local own, out = vectors(world, 8), vectors(world, 8)
+        launch(add_around(world, 8), own, out)
+        lu.assertEquals(out:numpy():tolist(), sums(world, 8))
+      end)
+    end
+  end
+
+  TestMessages["test_a_message_larger_than_the_whole_ring_arrives_complete_in_" .. kind] = function()
+    simulate(function()
+      -- 1000 f32 are 4000 B: 16 parts of 256 B, of which two fit
+      install(plans.ring(plans.cube(2), { buffer_kind = kind, n_slots = 2, slot_size = 256 }))
+      local own, out = vectors(2, 1000), vectors(2, 1000)
+      launch(add_around(2, 1000), own, out)
+      lu.assertTrue(np.allclose(out:numpy(), np.array(sums(2, 1000))))
+    end)
+  end
+end
+
+function TestMessages:test_they_arrive_in_the_order_in_which_they_were_sent()
+  simulate(function()
+    install(plans.ring(plans.cube(2), { n_slots = 1, slot_size = 16 }))
+    local own, out = vectors(2, 4), vectors(2, 4)
+    launch(function(p, q)
+      local x = tl.load(p)
+      if tl.program_id(0) == 0 then
+        for i = 1, 5 do tl.send("E", x * i) end
+        return
+      end
+      local sum = tl.zeros({ 4 }, "f32")
+      for i = 1, 5 do sum = sum * 10 + tl.recv("W", { 4 }, "f32") * (i == 0 and 0 or 1) end
+      tl.store(q, sum)
+    end, own, out)
+    -- elements 0..3 of PE 0, as digits 1 2 3 4 5 times the element
+    local got = out:numpy():tolist()
+    lu.assertEquals({ table.unpack(got, 5, 8) }, { 0, 12345, 24690, 37035 })
+  end)
+end
+
+function TestMessages:test_what_was_sent_does_not_change_when_the_slot_is_used_again()
+  simulate(function()
+    install(plans.ring(plans.cube(2), { n_slots = 1 }))
+    local own, out = vectors(2, 4), vectors(2, 4)
+    launch(function(p, q)
+      local x = tl.load(p)
+      local first = tl.recv_async("W", { 4 }, "f32")
+      tl.send("E", x)
+      first = tl.wait(first)
+      local second = tl.recv_async("W", { 4 }, "f32")
+      tl.send("E", x * 0)
+      tl.wait(second)
+      tl.store(q, first)
+    end, own, out)
+    lu.assertEquals(out:numpy():tolist(), { 4, 5, 6, 7, 0, 1, 2, 3 })
+  end)
+end
+
+function TestMessages:test_two_neighbours_may_be_the_same_pe()
+  simulate(function()
+    -- both directions of both PEs lead to the other: E and W must not be mixed up
+    install(plans.ring(plans.cube(2)))
+    local own, out = vectors(2, 4), vectors(2, 4)
+    launch(function(p, q)
+      local x = tl.load(p)
+      tl.send("E", x)
+      tl.send("W", x * 100)
+      local from_east = tl.recv("E", { 4 }, "f32")
+      tl.store(q, from_east + tl.recv("W", { 4 }, "f32"))
+    end, own, out)
+    lu.assertEquals(out:numpy():tolist(), { 404, 505, 606, 707, 0, 101, 202, 303 })
+  end)
+end
+
+-- What a kernel on PE 1 of a pair raises.
+local function refused(fn, n)
+  local message
+  simulate(function()
+    install(plans.ring(plans.cube(2)))
+    launch(function(p)
+      local x = tl.load(p)
+      if tl.program_id(0) == 0 then
+        tl.send("E", x)
+        return
+      end
+      local ok, raised = pcall(fn, x)
+      message = ok and "nothing was raised" or tostring(raised)
+      tl.recv("W", { n or 8 }, "f32")
+    end, vectors(2, 8))
+  end)
+  return message
+end
+
+function TestMessages:test_another_shape_or_type_names_both_ends_and_leaves_the_message()
+  lu.assertStrContains(refused(function() tl.recv("W", { 9 }, "f32") end),
+    "tl.recv: sip0.cube0.pe1 expects (9,) f32 from direction W, but sip0.cube0.pe0 sent (8,) f32 in direction E")
+  lu.assertStrContains(refused(function() tl.recv("W", { 8 }, "f16") end), "expects (8,) f16")
+  lu.assertStrContains(refused(function() tl.wait(tl.recv_async("W", { 4, 2 }, "f32")) end), "expects (4, 2) f32")
+end
+
+function TestMessages:test_a_direction_that_is_not_installed_is_refused()
+  lu.assertStrContains(refused(function(x) tl.send("N", x) end),
+    "tl.send: sip0.cube0.pe1 has no direction N; it has: ")
+  lu.assertStrContains(refused(function() tl.recv(7, { 8 }, "f32") end), "expected the name of a direction")
+  lu.assertStrContains(refused(function() tl.recv("W", 8, "f32") end), "expected a shape")
+  local message = helper.fails(function()
+    launch(function(p) tl.send("E", tl.load(p)) end, vectors(1, 4))
+  end)
+  lu.assertStrContains(message, "sip0.cube0.pe0 has no direction E: no plan with this PE is installed")
+end
+
+function TestMessages:test_after_a_failed_launch_the_rings_are_empty()
+  simulate(function()
+    install(plans.ring(plans.cube(2), { n_slots = 2, slot_size = 32 }))
+    local own, out = vectors(2, 8), vectors(2, 8)
+    torch.launch("fails", helper.watched(function(p)
+      local x = tl.load(p)
+      if tl.program_id(0) == 0 then
+        for _ = 1, 9 do tl.send("E", x * -1) end
+      else
+        tl.recv("W", { 8 }, "f32")
+        error "enough"
+      end
+    end), own)
+    lu.assertFalse((pcall(torch.accelerator.synchronize)))
+    launch(add_around(2, 8), own, out)
+    lu.assertEquals(out:numpy():tolist(), sums(2, 8))
+  end)
+end
+
+local TestPlans = {}
+
+-- What installing a plan raises.
+local function plan_error(plan)
+  local message
+  simulate(function()
+    torch.zeros({ 1 })
+    local ok, raised = pcall(install, plan)
+    message = ok and "nothing was raised" or tostring(raised)
+  end)
+  return message
+end
+
+function TestPlans:test_a_plan_that_contradicts_itself_is_refused()
+  local function says(text, change)
+    local plan = plans.ring(plans.cube(3))
+    change(plan, plan.pes)
+    lu.assertStrContains(plan_error(plan), text)
+  end
+  says("pes[2] is sip0.cube0.pe7, which this machine does not have", function(_, pes) pes[2].pe = 7 end)
+  says("sip0.cube0.pe0 is listed twice", function(_, pes) pes[2].pe = 0 end)
+  says("sip0.cube0.pe0 has two directions E", function(_, pes) pes[1].directions[2].name = "E" end)
+  says("sip0.cube0.pe0: direction E leads to sip0.cube0.pe3, which the plan lacks",
+    function(_, pes) pes[1].directions[1].peer = { 0, 0, 3 } end)
+  says("sip0.cube0.pe0: direction E leads to sip9.cube0.pe3, which this machine lacks",
+    function(_, pes) pes[1].directions[1].peer = { 9, 0, 3 } end)
+  says("sip0.cube0.pe0: direction E leads to the PE itself", function(_, pes)
+    pes[1].directions[1].peer = { 0, 0, 0 }
+  end)
+  says("sip0.cube0.pe0: direction E leads to direction S of sip0.cube0.pe1, which has none of that name",
+    function(_, pes) pes[1].directions[1].peer_direction = "S" end)
+  says("sip0.cube0.pe0: direction E leads to direction E of sip0.cube0.pe1, but that leads to direction W of "
+    .. "sip0.cube0.pe2; the two must be a pair", function(_, pes) pes[1].directions[1].peer_direction = "E" end)
+  says("plan 'test': the plan has no PE", function(plan) plan.pes = {} end)
+  says("n_slots is 0; expected 1 to", function(plan) plan.n_slots = 0 end)
+  says("slot_size is 100; expected a multiple of 16", function(plan) plan.slot_size = 100 end)
+  says('plan.buffer_kind is dram; expected "tcm" or "hbm" or "sram"', function(plan) plan.buffer_kind = "dram" end)
+  says('plan.backpressure is 3; expected "sleep" or "poll"', function(plan) plan.backpressure = 3 end)
+  says("plan.name is nil; expected a string", function(plan) plan.name = nil end)
+  says("plan.pes is 5; expected a table", function(plan) plan.pes = 5 end)
+  says("pes[1].sip is x; expected an integer", function(_, pes) pes[1].sip = "x" end)
+  says("pes[1].directions[1].peer: pe is nil; expected {sip, cube, pe}",
+    function(_, pes) pes[1].directions[1].peer = { 0, 0 } end)
+end
+
+function TestPlans:test_rings_without_room_name_the_pe()
+  local message = plan_error(plans.ring(plans.cube(2), { n_slots = 1000, slot_size = 65536 }))
+  lu.assertStrContains(message, "plan 'test': sip0.cube0.pe0: no room for 2 rings of 65536000 B: ")
+end
+
+function TestPlans:test_removing_a_plan_gives_the_memory_back()
+  simulate(function()
+    torch.zeros({ 1 })
+    for _ = 1, 3 do -- each takes more than half of a TCM
+      install(plans.ring(plans.cube(2), { n_slots = 64, slot_size = 65536 }))
+      runtime.engine:remove_ipcq("test")
+    end
+    local ok, message = pcall(runtime.engine.remove_ipcq, runtime.engine, "test")
+    lu.assertFalse(ok)
+    lu.assertStrContains(message, "no plan 'test' is installed")
+  end)
+end
+
+function TestPlans:test_a_plan_of_the_same_name_replaces_the_old_one()
+  simulate(function()
+    for _ = 1, 3 do
+      install(plans.ring(plans.cube(2), { n_slots = 64, slot_size = 65536 }))
+    end
+    local own, out = vectors(2, 8), vectors(2, 8)
+    launch(add_around(2, 8), own, out)
+    lu.assertEquals(out:numpy():tolist(), sums(2, 8))
+  end)
+end
+
+function TestPlans:test_directions_of_other_names_stand_side_by_side_and_equal_names_replace()
+  simulate(function()
+    install(plans.joining({ { { 0, 0, 0 }, "up", { 0, 0, 1 }, "down" } }, { name = "first" }))
+    install(plans.joining({ { { 0, 0, 0 }, "up2", { 0, 0, 1 }, "down2" } }, { name = "second" }))
+    -- "up" of PE 0 now leads to PE 2, so that "down" of PE 1 leads nowhere
+    install(plans.joining({ { { 0, 0, 0 }, "up", { 0, 0, 2 }, "down" } }, { name = "third" }))
+    local out, lost = vectors(3, 8), nil
+    launch(function(p)
+      local x, pe = tl.load(p), tl.program_id(0)
+      if pe == 0 then
+        tl.send("up", x + 1)
+        tl.send("up2", x + 2)
+      elseif pe == 1 then
+        tl.store(p, tl.recv("down2", { 8 }, "f32"))
+        lost = select(2, pcall(tl.send, "down", x))
+      else
+        tl.store(p, tl.recv("down", { 8 }, "f32"))
+      end
+    end, out)
+    lu.assertEquals({ table.unpack(out:numpy():tolist(), 9, 24) }, { 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8 })
+    lu.assertStrContains(lost, "sip0.cube0.pe1: direction down leads to sip0.cube0.pe0, whose direction up has been "
+      .. "replaced by another plan")
+  end)
+end
+
+function TestPlans:test_a_plan_in_use_is_neither_replaced_nor_removed()
+  simulate(function()
+    local plan = plans.ring(plans.cube(2))
+    install(plan)
+    local t, raised = vectors(2, 8), {}
+    torch.launch("waits", helper.watched(function(p)
+      local x = tl.load(p)
+      if tl.program_id(0) == 1 then
+        tl.recv("W", { 8 }, "f32")
+        return
+      end
+      while tl.now() < 3000 do tl.load(p) end
+      tl.send("E", x)
+    end), t)
+    runtime.engine:sleep(1000)
+    raised[1] = select(2, pcall(install, plan))
+    raised[2] = select(2, pcall(runtime.engine.remove_ipcq, runtime.engine, "test"))
+    torch.accelerator.synchronize()
+    for i = 1, 2 do
+      lu.assertStrContains(raised[i], "plan 'test' is in use: something is under way from sip0.cube0.pe0, direction E, "
+        .. "to sip0.cube0.pe1, direction W")
+    end
+    runtime.engine:remove_ipcq("test")
+  end)
+end
+
+helper.main { TestMessages = TestMessages, TestPlans = TestPlans }
