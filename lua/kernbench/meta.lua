@@ -110,6 +110,14 @@ function Engine:tensor(description) end
 ---@return kernbench.DeviceLaunch
 function Engine:launch(description) end
 
+---Give PEs the rings of a plan. Waits.
+---@param plan kernbench.IpcqPlan
+function Engine:install_ipcq(plan) end
+
+---Take the rings of a plan away again. Waits.
+---@param name string
+function Engine:remove_ipcq(name) end
+
 ---Run fn(rank) as n workers, ranks from 0. Does not wait.
 ---@param fn fun(rank: integer)
 ---@param n integer
@@ -121,6 +129,22 @@ function Engine:event() end
 
 function Engine:settle() end
 function Engine:close() end
+
+---@class kernbench.IpcqPlan
+---@field name string a plan of the same name is replaced
+---@field buffer_kind "tcm"|"hbm"|"sram"? where rings lie; default tcm
+---@field n_slots integer? of a ring; default 4
+---@field slot_size integer? bytes; default 4096
+---@field backpressure "sleep"|"poll"? of a sender without a free slot; default sleep
+---@field credit_bytes integer? default 16
+---@field pes kernbench.IpcqPe[]
+
+---@class kernbench.IpcqPe
+---@field sip integer
+---@field cube integer
+---@field pe integer
+---@field rank integer? not used
+---@field directions {name: string, peer: integer[], peer_direction: string}[] peer: {sip, cube, pe}
 
 ---@class kernbench.DeviceTensor
 local DeviceTensor = {}

@@ -132,40 +132,52 @@ static void set_detail(lua_State *L, kb_co *co)
     lua_settop(L, top);
 }
 
-/* The line of the user's code at which it waits, as a field of the table on top. */
+/* The line of the user's code at which it waits, as a field of the table on top; of a kernel that
+ * is the program's own, the line there. */
 static void set_source(lua_State *L, const kb_co *co)
 {
     lua_Debug at;
-    for (int level = 0; lua_getstack(co->L, level, &at); level++) {
+    bool found = false, users = false;
+    for (int level = 0; !users && lua_getstack(co->L, level, &at); level++) {
         lua_getinfo(co->L, "Sl", &at);
-        if (at.currentline <= 0 || kb_is_own_chunk(L, &at)) continue;
+        if (at.currentline <= 0) continue;
+        users = !kb_is_own_chunk(L, &at);
+        if (found && !users) continue;
         lua_pushfstring(L, "%s:%d", at.short_src, at.currentline);
         lua_setfield(L, -2, "source");
-        return;
+        found = true;
     }
 }
 
-/* Lines "sip0.cube2.pe5  tl.load  12.000 ns  memory" of everybody who waits. */
+static void push_wait(lua_State *L, const kb_proc *proc)
+{
+    char where[80];
+    lua_createtable(L, 0, 4);
+    lua_pushstring(L, kb_proc_where(proc, where, sizeof where));
+    lua_setfield(L, -2, "who");
+    lua_pushstring(L, proc->what);
+    lua_setfield(L, -2, "call");
+    lua_pushstring(L, kb_wait_reason_name(proc->reason));
+    lua_setfield(L, -2, "reason");
+    lua_pushnumber(L, kb_time_ns(proc->since));
+    lua_setfield(L, -2, "since_ns");
+    if (proc->user) {
+        set_source(L, proc->user);
+        set_detail(L, proc->user);
+    }
+    kb_set_comm_wait(L, proc);
+}
+
+/* What everybody who waits waits for, those first who began first. */
 static void push_waiting(lua_State *L, const kb_engine *e)
 {
     lua_newtable(L);
     lua_Integer n = 0;
-    for (const kb_proc *proc = e->procs; proc; proc = proc->next) {
-        if (!proc->waiting || proc->stopped) continue;
-        char where[80];
-        lua_createtable(L, 0, 4);
-        lua_pushstring(L, kb_proc_where(proc, where, sizeof where));
-        lua_setfield(L, -2, "who");
-        lua_pushstring(L, proc->what);
-        lua_setfield(L, -2, "call");
-        lua_pushstring(L, kb_wait_reason_name(proc->reason));
-        lua_setfield(L, -2, "reason");
-        lua_pushnumber(L, kb_time_ns(proc->since));
-        lua_setfield(L, -2, "since_ns");
-        if (proc->user) {
-            set_source(L, proc->user);
-            set_detail(L, proc->user);
-        }
+    const kb_proc *proc = e->procs;
+    while (proc && proc->next) proc = proc->next;
+    for (; proc; proc = proc->prev) {
+        if (proc->stopped || (!proc->waiting && !proc->ending)) continue;
+        push_wait(L, proc);
         lua_rawseti(L, -2, ++n);
     }
 }

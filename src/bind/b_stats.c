@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "bind/bind.h"
+#include "engine/ipcq.h"
 #include "engine/stats.h"
 
 static void set_number(lua_State *L, const char *key, double value)
@@ -96,6 +97,25 @@ static void set_energy(lua_State *L, const kb_engine *e, const kb_stats *s)
     lua_setfield(L, -2, "energy");
 }
 
+/* What went between PEs. */
+static void set_ipcq(lua_State *L, const kb_engine *e)
+{
+    const kb_ipcq_books *books = &e->m->ipcq->books;
+    lua_createtable(L, 0, 10);
+    set_integer(L, "messages", books->messages);
+    set_integer(L, "bytes", books->bytes);
+    set_integer(L, "slots", books->parts);
+    set_integer(L, "received", books->received);
+    set_integer(L, "unread", kb_ipcq_unread_all(e));
+    set_integer(L, "credits", books->credits_arrived);
+    set_integer(L, "stalls", books->stalls);
+    set_number(L, "stalled_ns", kb_time_ns(books->stalled));
+    set_integer(L, "polls", books->polls);
+    set_integer(L, "put_bytes", books->put_bytes);
+    set_integer(L, "signals", books->signals);
+    lua_setfield(L, -2, "ipcq");
+}
+
 static void set_audit(lua_State *L, const kb_stats *s)
 {
     lua_createtable(L, 0, 2);
@@ -114,6 +134,7 @@ static void set_audit(lua_State *L, const kb_stats *s)
 static int stats(lua_State *L)
 {
     kb_lua_engine *engine = kb_check_engine(L, 1);
+    const kb_ipcq_books *books = &engine->e->m->ipcq->books;
     kb_stats s;
     kb_stats_collect(engine->e, &s);
     lua_createtable(L, 0, 16);
@@ -132,11 +153,13 @@ static int stats(lua_State *L)
     set_integer(L, "pes_used", s.pes_used);
     lua_createtable(L, 0, 8);
     for (int i = 0; i < KB_BYTES_COUNT; i++) set_integer(L, kb_bytes_name(i), s.bytes[i]);
+    set_integer(L, "ipcq", books->bytes + books->put_bytes);
     lua_setfield(L, -2, "bytes");
     lua_createtable(L, 0, 8);
     for (int i = 0; i < KB_USE_COUNT; i++) set_engine(L, kb_use_name(i), &s.use[i]);
     lua_setfield(L, -2, "engines");
     set_memories(L, &s);
+    set_ipcq(L, engine->e);
     set_energy(L, engine->e, &s);
     set_audit(L, &s);
     return 1;

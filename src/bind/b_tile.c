@@ -1,5 +1,7 @@
 #include "bind/b_tile.h"
 
+#include "engine/kernel_ipcq.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -27,6 +29,11 @@ kb_tile *kb_check_tile(lua_State *L, int index, const char *what)
     kb_tile *tile = kb_test_tile(L, index);
     if (!tile) kb_error(L, "%s: expected a tile, got %s", what, luaL_typename(L, index));
     if (!tile->owner) kb_error(L, "%s: the tile belongs to a kernel that has ended", what);
+    if (kb_tile_given_back(tile))
+        kb_error(L,
+                 "%s: the tile was received in place, and its slot was given back when the first "
+                 "operation had used it; copy it with tl.copy_to_dst to use it again",
+                 what);
     if (tile->owner != kb_co_current(L)->proc)
         luaL_error(L, "%s: the tile lies in the TCM of %s", what, tile->owner->pe->name);
     return tile;

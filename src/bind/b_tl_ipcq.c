@@ -1,6 +1,8 @@
-/* Communication in the kernel language: messages between PEs. */
+/* Communication in the kernel language: messages between PEs, puts and signals. */
 #include "bind/b_np.h"
+#include "bind/b_ptr.h"
 #include "bind/b_tl.h"
+#include "bind/b_tl_mem.h"
 #include "engine/kernel_ipcq.h"
 
 static const char *check_direction(lua_State *L, int index, const char *call)
@@ -11,12 +13,18 @@ static const char *check_direction(lua_State *L, int index, const char *call)
     return lua_tostring(L, index);
 }
 
-static int sent(lua_State *L, int status, lua_KContext context)
+static int nothing(lua_State *L, int status, lua_KContext context)
 {
     (void)L;
     (void)status;
     (void)context;
     return 0;
+}
+
+/* Wait until the bytes of the operation in the handle on top have left. */
+static int finish_post(lua_State *L, const kb_handle *h)
+{
+    return kb_co_wait(L, &h->op->comm->posted, KB_WAIT_CREDIT, h->op->what, nothing, 0);
 }
 
 /* tl.send(direction, x): waits until the last byte has left. */
@@ -31,12 +39,12 @@ static int tl_send(lua_State *L)
     kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
     if (kb_kernel_send(proc, direction, tile, &h->op, &err)) return kb_raise(L, &err);
-    return kb_co_wait(L, &h->op->comm->posted, KB_WAIT_CREDIT, "tl.send", sent, 0);
+    return finish_post(L, h);
 }
 
 static int do_recv(lua_State *L, const char *call, bool async)
 {
-    static const char *const names[] = {"direction", "shape", "dtype", NULL};
+    static const char *const names[] = {"direction", "shape", "dtype", "in_place", NULL};
     kb_proc *proc = kb_check_kernel(L, call);
     kb_co_check_wait(L, call);
     kb_unpack_options(L, call, names);
@@ -44,7 +52,7 @@ static int do_recv(lua_State *L, const char *call, bool async)
     size_t shape[KB_MAX_RANK];
     int rank = kb_check_extents(L, 2, call, shape);
     kb_dtype dtype = kb_check_dtype(L, 3, KB_F32);
-    bool in_place = false;
+    bool in_place = lua_toboolean(L, 4);
     kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
     int status = kb_kernel_receive(proc, direction, dtype, rank, shape, in_place, &h->op, &err);
@@ -66,8 +74,138 @@ static int tl_recv_async(lua_State *L)
     return do_recv(L, "tl.recv_async", true);
 }
 
-static const luaL_Reg functions[] = {
-    {"send", tl_send}, {"recv", tl_recv}, {"recv_async", tl_recv_async}, {NULL, NULL}};
+/* tl.copy_to_dst(x): the same tile in room of its own; waits. */
+static int tl_copy_to_dst(lua_State *L)
+{
+    kb_proc *proc = kb_check_kernel(L, "tl.copy_to_dst");
+    kb_co_check_wait(L, "tl.copy_to_dst");
+    lua_settop(L, 1);
+    kb_tile *tile = kb_check_tile(L, 1, "tl.copy_to_dst");
+    kb_handle *h = kb_push_handle(L);
+    kb_err err = {0};
+    int status = kb_kernel_copy(proc, tile, &h->op, &err);
+    if (status == KB_ENOSPC) {
+        lua_gc(L, LUA_GCCOLLECT);
+        status = kb_kernel_copy(proc, tile, &h->op, &err);
+    }
+    if (status) return kb_raise(L, &err);
+    return kb_finish_issue(L, h, false, KB_WAIT_COMPUTE);
+}
+
+/* ---- puts and signals ---- */
+
+/* A PE: its number in this cube, or {sip =, cube =, pe =} with what differs from here. */
+static kb_pe *check_pe(lua_State *L, int index, const kb_pe *here, const char *call)
+{
+    static const char *const keys[3] = {"sip", "cube", "pe"};
+    const kb_graph *g = here->m->graph;
+    int limit[3] = {g->sips, kb_graph_cubes(g), g->cube_plan.pes};
+    int at[3] = {here->sip, here->cube, here->number};
+    bool table = lua_istable(L, index);
+    for (int i = table ? 0 : 2; i < 3; i++) {
+        if (!table)
+            lua_pushvalue(L, index);
+        else if (lua_getfield(L, index, keys[i]) == LUA_TNIL) {
+            lua_pop(L, 1);
+            continue;
+        }
+        int is_integer;
+        lua_Integer value = lua_tointegerx(L, -1, &is_integer);
+        if (!is_integer || value < 0 || value >= limit[i])
+            kb_error(L, "%s: %s is %s; expected an integer from 0 to %d", call, keys[i],
+                     luaL_tolstring(L, -1, NULL), limit[i] - 1);
+        at[i] = (int)value;
+        lua_pop(L, 1);
+    }
+    kb_pe *pe = kb_machine_pe(here->m, at[0], at[1], at[2]);
+    if (pe == here) kb_error(L, "%s: %s is the PE on which the kernel runs", call, pe->name);
+    return pe;
+}
+
+/* The place in the target's part of the tensor that `region` is in this PE's part. */
+static kb_piece place_at(lua_State *L, const kb_ptr *ptr, const kb_va_region *region,
+                         const kb_pe *target)
+{
+    const kb_tensor *t = ptr->tensor;
+    const kb_shard *shard =
+        target->sip == t->sip ? kb_tensor_shard_of(t, target->cube, target->number) : NULL;
+    if (!shard) kb_error(L, "tl.put: tensor '%s' has no part on %s", t->name, target->name);
+    uint64_t offset = region->va.bits - t->pieces[ptr->piece].va.bits;
+    uint64_t end = offset + (region->rows - 1) * region->stride + region->row_bytes;
+    if (end > t->pieces[shard->piece].bytes)
+        kb_error(L, "tl.put: the part of tensor '%s' on %s has %I B; the block ends at %I", t->name,
+                 target->name, (lua_Integer)t->pieces[shard->piece].bytes, (lua_Integer)end);
+    return (kb_piece){.pa = kb_paddr_plus(shard->pa, offset),
+                      .rows = region->rows,
+                      .row_bytes = region->row_bytes,
+                      .stride = region->stride};
+}
+
+/* tl.put(pe, ptr, x): waits until the last byte has left. */
+static int tl_put(lua_State *L)
+{
+    kb_proc *proc = kb_check_kernel(L, "tl.put");
+    kb_co_check_wait(L, "tl.put");
+    lua_settop(L, 3);
+    kb_pe *target = check_pe(L, 1, proc->pe, "tl.put");
+    kb_ptr ptr = *kb_check_ptr(L, 2, "tl.put");
+    kb_tile *tile = kb_check_tile(L, 3, "tl.put");
+    kb_fit_block(L, &ptr, tile->value, "tl.put");
+    kb_va_region region = kb_ptr_region(L, &ptr, "tl.put");
+    kb_piece to = place_at(L, &ptr, &region, target);
+    kb_handle *h = kb_push_handle(L);
+    kb_err err = {0};
+    if (kb_kernel_put(proc, target, &to, tile, &h->op, &err)) return kb_raise(L, &err);
+    return finish_post(L, h);
+}
+
+static uint32_t check_number(lua_State *L, int index, const char *call, const char *what,
+                             lua_Integer least)
+{
+    int is_integer;
+    lua_Integer value = lua_tointegerx(L, index, &is_integer);
+    if (!is_integer || value < least || value > KB_SIGNAL_MAX)
+        kb_error(L, "%s: %s is %s; expected an integer from %I to 2^31 - 1", call, what,
+                 luaL_tolstring(L, index, NULL), least);
+    return (uint32_t)value;
+}
+
+/* tl.signal(pe, id): goes on when it is issued. */
+static int tl_signal(lua_State *L)
+{
+    kb_proc *proc = kb_check_kernel(L, "tl.signal");
+    kb_co_check_wait(L, "tl.signal");
+    lua_settop(L, 2);
+    kb_pe *target = check_pe(L, 1, proc->pe, "tl.signal");
+    uint32_t id = check_number(L, 2, "tl.signal", "id", 0);
+    kb_handle *h = kb_push_handle(L);
+    kb_err err = {0};
+    if (kb_kernel_signal(proc, target, id, &h->op, &err)) return kb_raise(L, &err);
+    return kb_co_wait_until(L, h->op->issued, KB_WAIT_ISSUE, "tl.signal", nothing, 0);
+}
+
+/* tl.signal_wait(id, count = 1): until so many have come, and takes them. */
+static int tl_signal_wait(lua_State *L)
+{
+    kb_proc *proc = kb_check_kernel(L, "tl.signal_wait");
+    kb_co_check_wait(L, "tl.signal_wait");
+    lua_settop(L, 2);
+    uint32_t id = check_number(L, 1, "tl.signal_wait", "id", 0);
+    uint32_t count = lua_isnil(L, 2) ? 1 : check_number(L, 2, "tl.signal_wait", "count", 1);
+    kb_handle *h = kb_push_handle(L);
+    kb_err err = {0};
+    if (kb_kernel_signal_wait(proc, id, count, &h->op, &err)) return kb_raise(L, &err);
+    return kb_finish_issue(L, h, false, KB_WAIT_SIGNAL);
+}
+
+static const luaL_Reg functions[] = {{"send", tl_send},
+                                     {"recv", tl_recv},
+                                     {"recv_async", tl_recv_async},
+                                     {"copy_to_dst", tl_copy_to_dst},
+                                     {"put", tl_put},
+                                     {"signal", tl_signal},
+                                     {"signal_wait", tl_signal_wait},
+                                     {NULL, NULL}};
 
 void kb_tl_ipcq_open(lua_State *L)
 {

@@ -273,26 +273,32 @@ static int tl_load_async(lua_State *L)
     return do_load(L, "tl.load_async", true);
 }
 
+void kb_fit_block(lua_State *L, kb_ptr *ptr, const kb_value *value, const char *call)
+{
+    if (value->dtype != ptr->dtype)
+        kb_error(L, "%s: the tile is %s, tensor '%s' holds %s", call, kb_dtype_name(value->dtype),
+                 ptr->tensor->name, kb_dtype_name(ptr->dtype));
+    if (value->rank != ptr->rank || value->rank < 2)
+        kb_strides(value->rank, value->shape, ptr->stride);
+    ptr->rank = value->rank;
+    memcpy(ptr->shape, value->shape, sizeof value->shape);
+}
+
 /* The block at 1 that takes the tile: a pointer's has the tile's shape. */
 static kb_ptr block_to_store(lua_State *L, const kb_value *value, const char *call)
 {
     char text[KB_SHAPE_TEXT + 16], shape[KB_SHAPE_TEXT];
     const kb_ptr_block *to = kb_test_ptr_block(L, 1);
     kb_ptr ptr = to ? to->base : *kb_check_ptr(L, 1, call);
-    if (value->dtype != ptr.dtype)
-        kb_error(L, "%s: the tile is %s, tensor '%s' holds %s", call, kb_dtype_name(value->dtype),
-                 ptr.tensor->name, kb_dtype_name(ptr.dtype));
-    if (to) {
-        const kb_value *v = to->offsets->value;
-        if (v->rank != value->rank || memcmp(v->shape, value->shape, sizeof v->shape) != 0)
-            kb_error(L, "%s: the tile is %s, the block of pointers %s", call,
-                     kb_value_text(value, text, sizeof text),
-                     kb_shape_text(v->rank, v->shape, shape));
-    } else if (value->rank != ptr.rank || value->rank < 2) {
-        kb_strides(value->rank, value->shape, ptr.stride);
-    }
-    ptr.rank = value->rank;
-    memcpy(ptr.shape, value->shape, sizeof value->shape);
+    size_t strides[KB_MAX_RANK];
+    memcpy(strides, ptr.stride, sizeof strides);
+    kb_fit_block(L, &ptr, value, call);
+    if (!to) return ptr;
+    const kb_value *v = to->offsets->value;
+    if (v->rank != value->rank || memcmp(v->shape, value->shape, sizeof v->shape) != 0)
+        kb_error(L, "%s: the tile is %s, the block of pointers %s", call,
+                 kb_value_text(value, text, sizeof text), kb_shape_text(v->rank, v->shape, shape));
+    memcpy(ptr.stride, strides, sizeof strides);
     return ptr;
 }
 

@@ -49,4 +49,8 @@ int kb_load_lanes(lua_State *L, const kb_ptr *ptr, const kb_lanes *lanes, kb_val
 int kb_store_lanes(lua_State *L, const kb_ptr *ptr, const kb_lanes *lanes, kb_tile *tile,
                    const char *call, bool async);
 
+/* Give a pointer's block the shape of the tile that is to be written there; raises if it holds
+ * another type. */
+void kb_fit_block(lua_State *L, kb_ptr *ptr, const kb_value *value, const char *call);
+
 #endif

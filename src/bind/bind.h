@@ -64,6 +64,9 @@ void kb_stages_open(lua_State *L);
 void kb_worker_open(lua_State *L);
 void kb_event_open(lua_State *L);
 
+/* b_ipcq.c: what it waits for from another PE, as fields of the table on top. */
+void kb_set_comm_wait(lua_State *L, const kb_proc *proc);
+
 /* b_probe.c: functions of the module kernbench.core */
 int kb_lua_probe(lua_State *L);
 int kb_lua_probe_cases(lua_State *L);

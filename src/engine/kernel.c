@@ -70,12 +70,17 @@ kb_tile *kb_tile_view(kb_tile *tile, kb_value *value, const char *made_by)
                                            .made_by = made_by});
 }
 
+kb_tile *kb_tile_without_room(kb_proc *proc, kb_value *value, const char *made_by)
+{
+    return own_tile(proc, (kb_tile){.refs = 1, .value = value, .owner = proc, .made_by = made_by});
+}
+
 static void give_back_room(kb_tile *tile)
 {
     if (!tile->owner) return;
     if (tile->parent)
         kb_tile_release(tile->parent);
-    else
+    else if (tile->tcm)
         kb_alloc_give(tile->tcm, tile->addr, NULL);
     tile->parent = NULL;
     if (tile->prev)
@@ -212,27 +217,39 @@ void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
         kb_oplog_append(&op->engine->log, &op->log);
     }
     for (int i = 0; i < KB_COMPUTE_INPUTS; i++) {
+        if (op->inputs[i]) kb_tile_used(op, op->inputs[i]);
         kb_tile_release(op->inputs[i]);
         op->inputs[i] = NULL;
     }
+    for (size_t i = 0; i < op->held.count; i++) kb_tile_used(op, op->held.data[i]);
     release_held(op);
     kb_completion_part(&op->done, sim);
     kb_op_release(op);
     if (proc && !proc->ops && proc->ending) kb_launch_instance_idle(proc);
 }
 
+static void forget_tiles(const kb_proc *proc)
+{
+    while (proc->tiles) {
+        kb_tile *tile = proc->tiles;
+        if (tile->slot)
+            kb_tile_leave_slot(tile);
+        else
+            give_back_room(tile);
+    }
+}
+
 void kb_kernel_forget(kb_proc *proc)
 {
-    while (proc->tiles) give_back_room(proc->tiles);
+    forget_tiles(proc);
     for (kb_op *op = proc->ops; op; op = op->proc_next) op->proc = NULL;
     proc->ops = NULL;
-    if (proc->pe->ipcq) kb_kernel_ipcq_forget(proc);
+    if (proc->launch->failed) kb_kernel_ipcq_reset(proc->pe);
 }
 
 void kb_kernel_free_all(kb_engine *engine)
 {
-    for (kb_proc *proc = engine->procs; proc; proc = proc->next)
-        while (proc->tiles) give_back_room(proc->tiles);
+    for (const kb_proc *proc = engine->procs; proc; proc = proc->next) forget_tiles(proc);
     while (engine->ops) {
         engine->ops->refs = 1;
         kb_op_release(engine->ops);

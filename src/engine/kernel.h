@@ -13,6 +13,12 @@
 #include "engine/engine.h"
 #include "hw/pe/tile.h"
 
+/* Of a tile that lies in a slot of a ring. */
+typedef struct kb_tile_slot {
+    struct kb_ipcq_ring *ring;
+    uint32_t epoch, slot;
+} kb_tile_slot;
+
 typedef struct kb_tile {
     uint32_t refs;
     kb_value *value;
@@ -22,6 +28,8 @@ typedef struct kb_tile {
     kb_alloc *tcm;
     uint64_t addr;
     const char *made_by; /* "tl.load", for the list of what is live */
+    kb_tile_slot *slot;  /* it lies in a slot of a ring, and holds itself (kernel_ipcq.h) */
+    bool given_back;     /* it did, and the slot is no longer its own */
 } kb_tile;
 
 /* KB_ENOSPC when TCM is full: names the PE and lists the largest live tiles. */
@@ -29,6 +37,8 @@ int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
                    const char *made_by, kb_tile **out, kb_err *err);
 /* The same room under another shape. Takes over the value. */
 kb_tile *kb_tile_view(kb_tile *tile, kb_value *value, const char *made_by);
+/* One that takes no room: its bytes lie where somebody else has taken it. Takes over the value. */
+kb_tile *kb_tile_without_room(kb_proc *proc, kb_value *value, const char *made_by);
 kb_tile *kb_tile_retain(kb_tile *tile);
 void kb_tile_release(kb_tile *tile);
 

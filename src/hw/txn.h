@@ -101,6 +101,9 @@ static inline kb_time kb_txn_occupancy(const kb_txn *t, const kb_hop *hop, uint3
     return bytes == t->flit_bytes ? hop->flit_occupancy : kb_time_transfer(bytes, hop->gbs);
 }
 
+/* The last flit of the payload leaves its first node at `left`: tells the requester of a write. */
+void kb_txn_has_left(kb_txn *txn, kb_time left);
+
 /* When a flit that has left the link before `next` is ready there: the first pays the node's
  * overhead (T3), the others may not be ready before it was. */
 static inline kb_time kb_hop_ready_at(kb_hop *next, kb_time arrival)
@@ -114,10 +117,6 @@ static inline kb_time kb_hop_ready_at(kb_hop *next, kb_time arrival)
 static inline kb_time kb_txn_send(kb_sim *sim, kb_txn *t, uint64_t arg)
 {
     kb_hop *hop = &t->hops[arg >> 32], *next = hop + 1;
-
-    /* The last flit of the payload leaves its first node at `left`: tells the requester of a write.
-     */
-    void kb_txn_has_left(kb_txn * txn, kb_time left);
     uint32_t bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
     kb_time time = kb_txn_occupancy(t, hop, bytes);
     kb_time left = kb_link_claim(hop->link, sim->now, time, bytes);

@@ -1,4 +1,5 @@
--- Queues between PEs: plans, messages and their errors. What they take is in test_ipcq_time.lua.
+-- Queues between PEs: plans, messages and their errors. What rings and their
+-- ways take is in tests/c/test_ipcq.c.
 local lu = require "luaunit"
 local helper = require "tests.lua.helper"
 local plans = require "tests.lua.ipcq_plans"
@@ -185,6 +186,246 @@ function TestMessages:test_after_a_failed_launch_the_rings_are_empty()
   end)
 end
 
+-- ---- in place ----
+
+local TestInPlace = {}
+
+-- PE 0 sends 1x, 2x, ... of its vector of n elements; receive(i) on PE 1 gives what is added up there.
+local function sum_of(count, n, options, receive)
+  local list, stats
+  stats = simulate(function()
+    install(plans.ring(plans.cube(2), options))
+    local own, out = vectors(2, n), vectors(2, n)
+    launch(function(p, q)
+      local x = tl.load(p)
+      if tl.program_id(0) == 0 then
+        for i = 1, count do tl.send("E", x * i) end
+        return
+      end
+      local sum = x * 0
+      for i = 1, count do sum = sum + receive(i) end
+      tl.store(q, sum)
+    end, own, out)
+    list = { table.unpack(out:numpy():tolist(), n + 1) }
+  end)
+  return list, stats
+end
+
+function TestInPlace:test_the_slot_is_free_when_the_tile_has_been_used()
+  -- one slot, nine messages: without giving back, the second would never come
+  lu.assertEquals(sum_of(9, 4, { n_slots = 1 }, function()
+    return tl.recv { "W", { 4 }, "f32", in_place = true }
+  end), { 0, 45, 90, 135 })
+end
+
+function TestInPlace:test_a_view_of_the_tile_is_the_tile()
+  lu.assertEquals(sum_of(3, 4, { n_slots = 1 }, function()
+    return tl.reshape(tl.reshape(tl.recv { "W", { 4 }, "f32", in_place = true }, { 2, 2 }), { 4 })
+  end), { 0, 6, 12, 18 })
+end
+
+function TestInPlace:test_a_tile_whose_slot_was_given_back_is_refused()
+  local message
+  sum_of(1, 4, {}, function()
+    local x = tl.recv { "W", { 4 }, "f32", in_place = true }
+    local view, twice = tl.reshape(x, { 2, 2 }), x + x
+    message = select(2, pcall(tl.exp, x)) .. select(2, pcall(tl.exp, view))
+    return twice
+  end)
+  local _, count = message:gsub("the tile was received in place, and its slot was given back when the first operation "
+    .. "had used it; copy it with tl.copy_to_dst to use it again", "")
+  lu.assertEquals(count, 2)
+end
+
+function TestInPlace:test_a_copy_can_be_used_again()
+  lu.assertEquals(sum_of(3, 4, { n_slots = 1 }, function()
+    local x = tl.copy_to_dst(tl.recv { "W", { 4 }, "f32", in_place = true })
+    return x + x * 2
+  end), { 0, 18, 36, 54 })
+end
+
+function TestInPlace:test_what_is_never_used_is_given_back_when_the_kernel_ends()
+  local _, stats = sum_of(2, 4, { n_slots = 2 }, function(i)
+    local x = tl.recv { "W", { 4 }, "f32", in_place = true }
+    return i == 1 and x or 0
+  end)
+  lu.assertEquals({ stats.ipcq.slots, stats.ipcq.credits, stats.ipcq.unread }, { 2, 2, 0 })
+end
+
+function TestInPlace:test_only_what_fits_a_slot_in_tcm_can_be_used_in_place()
+  local message
+  simulate(function()
+    install(plans.joining({ { { 0, 0, 0 }, "E", { 0, 0, 1 }, "W" } }, { buffer_kind = "hbm" }))
+    install(plans.joining({ { { 0, 0, 0 }, "N", { 0, 0, 1 }, "S" } }, { slot_size = 64, name = "small" }))
+    launch(function()
+      message = select(2, pcall(tl.recv, "E", { 4 }, "f32", true))
+        .. select(2, pcall(tl.recv, "N", { 17 }, "f32", true))
+    end, vectors(1, 4))
+  end)
+  lu.assertStrContains(message, "the ring of direction E lies in hbm; only a ring in tcm can be used in place")
+  lu.assertStrContains(message, "68 B do not fit a slot of 64 B of direction N")
+end
+
+-- ---- puts and signals ----
+
+local TestOneSided = {}
+
+function TestOneSided:test_a_put_writes_the_same_place_of_another_pes_part()
+  simulate(function()
+    local own, out = vectors(4, 8), torch.zeros({ 32 }, { dtype = "f32", dp = torch.DPPolicy { num_cubes = 1,
+      pe = "column_wise" } })
+    launch(function(p, q)
+      local pe = tl.program_id(0)
+      tl.put((pe + 1) % 4, q + 2, tl.load(p, { 4 }))
+    end, own, out)
+    lu.assertEquals(out:numpy():tolist(), {
+      0, 0, 24, 25, 26, 27, 0, 0, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 8, 9, 10, 11, 0, 0, 0, 0, 16, 17, 18, 19, 0, 0 })
+  end)
+end
+
+function TestOneSided:test_a_put_reaches_another_cube_and_replicas()
+  simulate(function()
+    local t = torch.zeros({ 4 }, { dtype = "i32", dp = torch.DPPolicy {
+      cube = "row_wise", num_cubes = 4, num_pes = 1 } })
+    local seen = {}
+    launch(function(p)
+      local cube = tl.program_id(1)
+      tl.put({ cube = 3 - cube }, p, tl.full({ 1 }, 10 + cube, "i32"))
+      tl.signal({ cube = 3 - cube }, 7)
+      tl.signal_wait(7)
+      seen[cube] = tl.load(p):item()
+    end, t)
+    lu.assertEquals(seen, { [0] = 13, 12, 11, 10 })
+    lu.assertEquals(t:numpy():tolist(), { 13, 12, 11, 10 })
+  end)
+end
+
+function TestOneSided:test_who_has_seen_a_signal_sees_the_puts_before_it()
+  local stats = simulate(function()
+    -- 64 KiB to the farthest cube, then the signal, which alone would be there long before
+    local t = torch.zeros({ 2, 16384 }, { dtype = "f32", dp = torch.DPPolicy { cube = "row_wise", num_cubes = 2,
+      num_pes = 1 } })
+    local seen
+    launch(function(p)
+      if tl.program_id(1) == 0 then
+        tl.put({ cube = 1 }, p, tl.full({ 1, 16384 }, 3, "f32"))
+        tl.signal({ cube = 1 }, 1)
+      else
+        tl.signal_wait(1)
+        seen = tl.sum(tl.load(p, { 1, 16384 }), 1):item()
+      end
+    end, t)
+    lu.assertEquals(seen, 3 * 16384)
+  end)
+  lu.assertEquals(stats.bytes.ipcq, 65536)
+end
+
+function TestOneSided:test_signals_are_counted_by_number()
+  simulate(function()
+    local order = {}
+    launch(function()
+      local pe = tl.program_id(0)
+      if pe > 0 then
+        tl.signal(0, 5)
+        tl.signal(0, pe)
+        return
+      end
+      tl.signal_wait(5, 3)
+      for i = 3, 1, -1 do
+        tl.signal_wait(i)
+        order[#order + 1] = i
+      end
+    end, vectors(4, 1))
+    lu.assertEquals(order, { 3, 2, 1 })
+  end)
+end
+
+function TestOneSided:test_wrong_arguments_are_refused()
+  local raised = {}
+  simulate(function()
+    local half = torch.zeros({ 4 }, { dtype = "f32", dp = torch.DPPolicy { num_cubes = 1, num_pes = 2 } })
+    local other = vectors(3, 4)
+    torch.launch("k", helper.watched(function(p)
+      if tl.program_id(0) > 0 then
+        return
+      end
+      local x = tl.load(p)
+      local function try(...) raised[#raised + 1] = select(2, pcall(...)) end
+      try(tl.put, 4, p, x)
+      try(tl.put, 0, p, x)
+      try(tl.put, { cube = 1 }, p, x)
+      try(tl.put, { sip = 1, cube = 0, pe = "a" }, p, x)
+      try(tl.put, 1, p + 1, x)
+      try(tl.put, 1, p, tl.cast(x, "f16"))
+      try(tl.put, 1, x, x)
+      try(tl.signal, 1, -1)
+      try(tl.signal_wait, 1, 0)
+      try(tl.signal, "pe1", 1)
+    end), other, half)
+    torch.accelerator.synchronize()
+  end)
+  local expected = { "tl.put: pe is 4; expected an integer from 0 to 3",
+    "tl.put: sip0.cube0.pe0 is the PE on which the kernel runs", "has no part on sip0.cube1.pe0",
+    "tl.put: pe is a; expected an integer", "tl.put: ", "tl.put: the tile is f16", "expected a pointer",
+    "tl.signal: id is -1; expected an integer from 0", "tl.signal_wait: count is 0; expected an integer from 1",
+    "tl.signal: pe is pe1" }
+  for i, text in ipairs(expected) do lu.assertStrContains(raised[i], text) end
+end
+
+-- ---- what it takes ----
+
+local TestTime = {}
+
+-- Default parameters on the small machine: pe_cpu 2, pe_scheduler 1, pe_ipcq 1 ns for a command.
+local COMMAND <const> = 4
+
+function TestTime:test_a_send_takes_its_command_and_the_way_out_of_tcm()
+  simulate(function()
+    install(plans.ring(plans.cube(2)))
+    local took = {}
+    launch(function(p)
+      local x, t = tl.load(p), tl.now()
+      tl.send("E", x)
+      took[#took + 1] = tl.now() - t
+      tl.recv("W", { 512 }, "f32")
+    end, vectors(2, 512))
+    lu.assertEquals(took, { COMMAND + 2048 / 256, COMMAND + 2048 / 256 }) -- 256 GB/s
+  end)
+end
+
+function TestTime:test_a_receive_of_what_is_there_takes_its_command_and_the_copy()
+  for in_place, copy in pairs { [false] = 2 * 2048 / 512, [true] = 0 } do -- 512 GB/s
+    simulate(function()
+      install(plans.ring(plans.cube(2)))
+      local took
+      launch(function(p)
+        local x = tl.load(p)
+        if tl.program_id(0) == 0 then
+          tl.send("E", x)
+          return
+        end
+        for _ = 1, 9 do tl.load(p) end
+        local t = tl.now()
+        tl.recv("W", { 512 }, "f32", in_place)
+        took = tl.now() - t
+      end, vectors(2, 512))
+      lu.assertAlmostEquals(took, COMMAND + copy, 1e-9)
+    end)
+  end
+end
+
+function TestTime:test_a_copy_inside_tcm_takes_a_command_and_both_ports()
+  simulate(function()
+    local took
+    launch(function(p)
+      local x, t = tl.load(p), tl.now()
+      tl.copy_to_dst(x)
+      took = tl.now() - t
+    end, vectors(1, 512))
+    lu.assertAlmostEquals(took, 3 + 2 * 2048 / 512, 1e-9)
+  end)
+end
+
 local TestPlans = {}
 
 -- What installing a plan raises.
@@ -310,4 +551,5 @@ function TestPlans:test_a_plan_in_use_is_neither_replaced_nor_removed()
   end)
 end
 
-helper.main { TestMessages = TestMessages, TestPlans = TestPlans }
+helper.main { TestMessages = TestMessages, TestInPlace = TestInPlace, TestOneSided = TestOneSided,
+  TestPlans = TestPlans, TestTime = TestTime }

@@ -1,7 +1,9 @@
 --- What is printed at the end of a run: the summary table, its JSON form, the deadlock table.
+local deadlock = require "kernbench.cli.deadlock"
 local json = require "kernbench.cli.json"
+local columns = require("kernbench.cli.columns").text
 
-local M = {}
+local M = { columns = columns }
 
 local function ns(value)
   return ("%.3f ns"):format(value)
@@ -25,25 +27,6 @@ local function bytes(value)
   return ("%d B"):format(value)
 end
 
--- Columns as wide as their widest cell; numbers (all but the first column) to the right.
-local function columns(rows)
-  local widths = {}
-  for _, row in ipairs(rows) do
-    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 1, #cell) end
-  end
-  local lines = {}
-  for _, row in ipairs(rows) do
-    local cells = {}
-    for i, cell in ipairs(row) do
-      cells[i] = (i == 1 and "%-" or "%") .. widths[i] .. "s"
-      cells[i] = cells[i]:format(cell)
-    end
-    lines[#lines + 1] = ("  " .. table.concat(cells, "  ")):gsub("%s+$", "")
-  end
-  return table.concat(lines, "\n")
-end
-M.columns = columns
-
 local MOST_LAUNCHES = 24
 
 -- The first launches, a row each; how many there are beyond.
@@ -54,13 +37,14 @@ local function launch_rows(facts)
       rows[#rows + 1] = { ("... and %d more"):format(#facts.launches - MOST_LAUNCHES) }
       break
     end
-    rows[#rows + 1] = { l.name, tostring(l.sip), tostring(l.pes), ns(l.start_ns), ns(l.end_ns),
-      ns(l.end_ns - l.start_ns) }
+    local ended = l.end_ns >= l.start_ns
+    rows[#rows + 1] = { l.name, tostring(l.sip), tostring(l.pes), ns(l.start_ns), ended and ns(l.end_ns) or "-",
+      ended and ns(l.end_ns - l.start_ns) or "-" }
   end
   return rows
 end
 
-local BYTES = { "hbm_read", "hbm_write", "xbar", "noc", "ucie", "pcie", "fabric" }
+local BYTES = { "hbm_read", "hbm_write", "xbar", "noc", "ucie", "pcie", "fabric", "ipcq" }
 local ENGINES = { "pe_dma_read", "pe_dma_write", "pe_fetch", "pe_gemm", "pe_store", "pe_math" }
 
 -- Bytes moved, and at what rate over the whole run.
@@ -114,6 +98,25 @@ local function energy_rows(energy)
   return rows
 end
 
+-- What went between PEs, if anything did.
+local function ipcq_lines(q)
+  local lines = {}
+  if q.messages > 0 then
+    lines[1] = ("  between PEs        %d messages, %s; blocked %d times, %s"):format(
+      q.messages, bytes(q.bytes), q.stalls, ns(q.stalled_ns))
+    if q.polls > 0 then
+      lines[1] = ("%s, %d polls"):format(lines[1], q.polls)
+    end
+  end
+  if q.put_bytes > 0 or q.signals > 0 then
+    lines[#lines + 1] = ("  one-sided          %s put, %d signals"):format(bytes(q.put_bytes), q.signals)
+  end
+  if q.unread > 0 then
+    lines[#lines + 1] = ("  never received     %d messages"):format(q.unread)
+  end
+  return lines
+end
+
 local function result_lines(result)
   if type(result) ~= "table" then
     return {}
@@ -150,6 +153,7 @@ function M.table(facts)
     return table.concat(lines, "\n")
   end
   table.move(kernel_rates(s), 1, 2, #lines + 1, lines)
+  table.move(ipcq_lines(s.ipcq), 1, 3, #lines + 1, lines)
   table.move(result_lines(facts.result), 1, 64, #lines + 1, lines)
   if #facts.launches > 0 then
     lines[#lines + 1] = "\n" .. columns(launch_rows(facts))
@@ -179,30 +183,22 @@ end
 --- The same as one JSON object (schema 1).
 function M.json(facts)
   local s = facts.stats
-  s.bytes.ipcq = 0 -- no queues between PEs yet, hence no bytes through them
   return json.encode {
     schema = 1, bench = facts.bench, topology = facts.topology, seed = facts.seed, sim_ns = s.sim_ns,
     wall_s = facts.wall_s, events = s.events, ok = facts.ok, data = facts.data,
     launches = json_launches(facts.launches), engines = s.engines, bytes = s.bytes,
     kernel_ns = s.kernel_ns, flops = 2 * s.macs, flit_hops = s.flit_hops,
     forwarding = { mode = "cut_through", flit_bytes = facts.machine.flit_bytes },
-    memory = s.memory, tlb = { hits = s.tlb_hits, misses = s.tlb_misses }, energy = s.energy,
+    memory = s.memory, tlb = { hits = s.tlb_hits, misses = s.tlb_misses },
+    ipcq = s.ipcq, energy = s.energy,
     result = type(facts.result) == "table" and facts.result or nil,
     audit = { ok = s.audit.ok, violations = json.array(s.audit.violations) },
     __order = { "schema", "bench", "topology", "seed", "sim_ns", "kernel_ns", "wall_s", "events", "flit_hops",
-      "ok", "data", "forwarding", "launches", "engines", "flops", "bytes", "memory", "tlb", "energy",
+      "ok", "data", "forwarding", "launches", "engines", "flops", "bytes", "memory", "tlb", "ipcq", "energy",
       "result", "audit" },
   }
 end
 
---- Who waits for what when nothing can happen any more.
-function M.deadlock(outcome, stats)
-  local rows = { { "who", "call", "waits for", "since", "at" } }
-  for _, w in ipairs(outcome.waiting or {}) do
-    rows[#rows + 1] = { w.who, w.call, w.detail or w.reason, ns(w.since_ns), w.source or "?" }
-  end
-  return ("deadlock at t = %s: nothing can happen any more, and these wait:\n%s"):format(
-    ns(stats.sim_ns), columns(rows))
-end
+M.deadlock = deadlock.report
 
 return M

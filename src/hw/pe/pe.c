@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "hw/pe/pe_dma.h"
+#include "hw/pe/pe_signal.h"
 
 kb_pe *kb_pe_create(kb_machine *m, int sip, int cube, int number)
 {
@@ -29,5 +30,6 @@ void kb_pe_destroy(kb_pe *pe)
     kb_pe_dma_fini(pe);
     kb_alloc_fini(&pe->tcm);
     kb_tlb_fini(&pe->tlb);
+    kb_signal_fini(pe);
     free(pe);
 }

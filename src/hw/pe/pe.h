@@ -67,7 +67,8 @@ typedef struct kb_pe {
     uint64_t dma_bytes[2], commands, macs;
     uint64_t macs_by_size[4];       /* by log2 of the operands' bytes */
     struct kb_ipcq_block *ipcq;     /* ends of rings that are installed here (pe_ipcq.h) */
-    struct kb_ipcq_signal *signals; /* that have come or are waited for */
+    struct kb_ipcq_signal *signals; /* that have come or are waited for (pe_signal.h) */
+    uint32_t signal_epoch;          /* how often they were reset */
     char name[40];                  /* "sip0.cube2.pe5" */
 } kb_pe;
 

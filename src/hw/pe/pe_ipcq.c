@@ -8,14 +8,17 @@
 
 #include "hw/classes.h"
 
-static const kb_param params[] = {{"overhead_ns", KB_PARAM_REAL, "ns", "1", 0, 1e6, NULL,
-                                   "time to accept a command, a credit or a signal"},
-                                  {"poll_ns", KB_PARAM_REAL, "ns", "10", 1e-3, 1e6, NULL,
-                                   "time between two looks at a full ring, with backpressure poll"},
-                                  {0}};
+static const kb_param params[] = {
+    {"overhead_ns", KB_PARAM_REAL, "ns", "1", 0, 1e6, NULL,
+     "time to accept a command, a credit or a signal"},
+    {"poll_ns", KB_PARAM_REAL, "ns", "10", 1e-3, 1e6, NULL,
+     "time between two looks at a full ring, with backpressure poll"},
+    {"signal_bytes", KB_PARAM_INT, "B", "16", 0, 4096, NULL, "size of a signal (tl.signal)"},
+    {0}};
 
 typedef struct ipcq_config {
     kb_time overhead, poll;
+    uint32_t signal_bytes;
 } ipcq_config;
 
 static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *err)
@@ -25,12 +28,18 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
     ipcq_config *config = block;
     config->overhead = kb_spec_time(spec, "pe.pe_ipcq.overhead_ns");
     config->poll = kb_spec_time(spec, "pe.pe_ipcq.poll_ns");
+    config->signal_bytes = (uint32_t)kb_spec_int(spec, "pe.pe_ipcq.signal_bytes");
     return KB_OK;
 }
 
 kb_time kb_ipcq_overhead(const kb_machine *m)
 {
     return ((const ipcq_config *)kb_machine_config(m, KB_PE_IPCQ))->overhead;
+}
+
+uint32_t kb_ipcq_signal_bytes(const kb_machine *m)
+{
+    return ((const ipcq_config *)kb_machine_config(m, KB_PE_IPCQ))->signal_bytes;
 }
 
 const char *kb_ipcq_buffer_name(kb_ipcq_buffer buffer)
@@ -261,7 +270,7 @@ static void part_left(kb_sim *sim, void *object, uint64_t slot)
 {
     (void)slot;
     kb_ipcq_message *m = object;
-    if (++m->left == m->parts && !m->dropped) m->on_posted(sim, m->object, 0);
+    if (++m->left == m->parts) m->on_posted(sim, m->object, 0);
 }
 
 /* All bytes of a part lie in its slot: the receiver's pe_ipcq sees them now. */
@@ -474,11 +483,14 @@ static void part_out(kb_sim *sim, void *object, uint64_t slot)
     if (r->out == r->parts) finish(r, true, 0);
 }
 
-kb_time kb_ipcq_copy_end(kb_pe *pe, uint64_t bytes)
+/* A part has passed the read port. */
+static void part_read(kb_sim *sim, void *object, uint64_t slot)
 {
-    kb_time read =
-        kb_link_claim(&pe->fetch, pe->m->sim->now, kb_pe_fetch_time(pe->m, bytes), bytes);
-    return kb_link_claim(&pe->store, read, kb_pe_store_time(pe->m, bytes), bytes);
+    const kb_ipcq_receive *r = object;
+    kb_pe *pe = receiver(r->ring);
+    uint32_t bytes = r->ring->slots[slot].bytes;
+    kb_time time = kb_pe_store_time(pe->m, bytes);
+    kb_sim_at(sim, kb_link_claim(&pe->store, sim->now, time, bytes), part_out, object, slot);
 }
 
 static void copy_part(kb_ipcq_receive *r, uint32_t slot)
@@ -489,7 +501,9 @@ static void copy_part(kb_ipcq_receive *r, uint32_t slot)
     uint32_t bytes = ring->slots[slot].bytes;
     ring->under_way++;
     if (shape->buffer == KB_IPCQ_TCM) {
-        kb_sim_at(pe->m->sim, kb_ipcq_copy_end(pe, bytes), part_out, r, slot);
+        kb_time time = kb_pe_fetch_time(pe->m, bytes);
+        kb_sim *sim = pe->m->sim;
+        kb_sim_at(sim, kb_link_claim(&pe->fetch, sim->now, time, bytes), part_read, r, slot);
         return;
     }
     kb_piece piece = {.pa = kb_paddr_plus(ring->to->rx, (uint64_t)slot * shape->slot_bytes),

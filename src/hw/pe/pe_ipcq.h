@@ -139,7 +139,7 @@ typedef struct kb_ipcq_books {
     uint64_t credits, credits_arrived;
     uint64_t stalls, polls;
     kb_time stalled; /* blocked with something to send, up to the last end of a stall */
-    uint64_t puts, put_bytes, signals, signals_arrived;
+    uint64_t put_bytes, signals, signals_arrived;
 } kb_ipcq_books;
 
 /* All of that, and what is under way; part of the machine. */
@@ -172,6 +172,8 @@ int kb_ipcq_credit_time(kb_machine *m, const kb_pe *from, const kb_pe *to, uint3
 /* Time that pe_ipcq takes for a command, which its caller charges. */
 kb_time kb_ipcq_overhead(const kb_machine *m);
 
+uint32_t kb_ipcq_signal_bytes(const kb_machine *m);
+
 /* Messages of the ring that nobody has received altogether. */
 uint32_t kb_ipcq_unread(const kb_ipcq_ring *ring);
 
@@ -189,13 +191,9 @@ void kb_ipcq_send(kb_ipcq_ring *ring, kb_value *value, kb_event_fn posted, kb_ev
 void kb_ipcq_receive_value(kb_ipcq_ring *ring, const kb_value *wanted, bool in_place,
                            kb_ipcq_received done, void *object);
 
-/* Give back a slot that is used in place, or copy it first and then call `done`. Nothing happens if
- * the ring has been reset since `epoch`. */
+/* Give back a slot that is used in place. Nothing happens if the ring has been reset since `epoch`.
+ */
 void kb_ipcq_release(kb_ipcq_ring *ring, uint32_t epoch, uint32_t slot);
-
-/* Time at which `bytes` that begin to move inside TCM now are in their new place: through the read
- * and then the write port. */
-kb_time kb_ipcq_copy_end(kb_pe *pe, uint64_t bytes);
 
 /* An end has failed: forget everything in the ring. What that end sends or receives is dropped;
  * messages that wait on the other end are lost, and are reported to it as sent. */
