@@ -177,6 +177,77 @@ static void long_composites_are_fill_plus_slowest_plus_drain(void **state)
     }
 }
 
+/* Duration of every stage of the record: total, of one at most, first start and last end. */
+typedef struct passage {
+    kb_time total, longest, first, last;
+} passage;
+
+static void add_stages(const kb_stages *stages, passage all[KB_STAGE_COUNT])
+{
+    for (size_t i = 0; i < stages->rows.count; i++) {
+        const kb_stage_row *row = &stages->rows.data[i];
+        passage *p = &all[row->stage];
+        kb_time took = row->end - row->start;
+        if (!p->total || row->start < p->first) p->first = row->start;
+        if (row->end > p->last) p->last = row->end;
+        if (took > p->longest) p->longest = took;
+        p->total += took;
+    }
+}
+
+/* The slowest stage, once it has begun, hardly ever rests: fill + its total + drain is the time of
+ * the composite to within the passage of one tile. Drain is at most that; fill, too, or if the
+ * slowest stage takes results only, an accumulation over the other k as well. (A row of edge tiles
+ * so small that another stage is their slowest, such as one row in f16, may add to the drain.) */
+static void check_closed_form(const kb_stages *stages, kb_time ended, uint32_t k_tiles)
+{
+    passage all[KB_STAGE_COUNT] = {0};
+    add_stages(stages, all);
+    kb_time tile = 0;
+    const passage *slowest = &all[0];
+    for (int s = 0; s < KB_STAGE_COUNT; s++) {
+        tile += s == KB_STAGE_DMA_IN ? 2 * all[s].longest : all[s].longest;
+        if (all[s].total > slowest->total) slowest = &all[s];
+    }
+    kb_time fill = slowest->first - ISSUE, drain = ended - slowest->last;
+    kb_time estimate = ISSUE + fill + slowest->total + drain;
+    bool of_results = slowest == &all[KB_STAGE_STORE] || slowest == &all[KB_STAGE_DMA_WB];
+    kb_time one_k = 2 * all[KB_STAGE_DMA_IN].longest;
+    if (all[KB_STAGE_FETCH].longest > one_k) one_k = all[KB_STAGE_FETCH].longest;
+    assert_true(fill <= tile + (of_results ? (k_tiles - 1) * one_k : 0));
+    assert_true(drain <= tile);
+    assert_true(estimate <= ended && ended - estimate <= tile);
+}
+
+static void every_shape_takes_fill_plus_slowest_plus_drain(void **state)
+{
+    (void)state;
+    static const uint32_t shapes[][3] = {
+        {32, 32, 32},  {32, 64, 32},   {32, 128, 32},   {32, 128, 128}, {32, 3072, 32},
+        {8, 128, 128}, {128, 8, 128},  {256, 256, 256}, {33, 65, 31},   {1, 1000, 1},
+        {100, 70, 90}, {80, 640, 144}, {320, 64, 32},   {32, 64, 640},  {7, 7, 700}};
+    enum { SHAPES = sizeof shapes / sizeof shapes[0] };
+    for (int i = 0; i < SHAPES * 3; i++) {
+        const uint32_t *s = shapes[i / 3];
+        int loaded = i % 3; /* operands: none, a, a and b */
+        bed b = bed_default();
+        kb_stages stages = {0};
+        b.m->stages = &stages;
+        map(&b, 0x1000000, 0x100000, 0, 0);
+        map(&b, 0x2000000, 0x100000, 0, 0x100000);
+        map(&b, 0x3000000, 0x100000, 0, 0x200000);
+        kb_time ended;
+        kb_composite c = product(&b, s[0], s[1], s[2], &ended);
+        if (loaded < 1) c.a = streamed(0x1000000, s[1]);
+        if (loaded < 2) c.b = streamed(0x2000000, s[2]);
+        c.out = streamed(0x3000000, s[2]);
+        time_product(&b, &c, &ended);
+        check_closed_form(&stages, ended, (s[1] + 63) / 64);
+        kb_vec_free(&stages.rows);
+        bed_close(&b);
+    }
+}
+
 static void composites_run_strictly_in_order(void **state)
 {
     (void)state;
@@ -263,6 +334,7 @@ int main(void)
         cmocka_unit_test(both_operands_share_the_read_channel),
         cmocka_unit_test(a_result_in_memory_is_written_back),
         cmocka_unit_test(long_composites_are_fill_plus_slowest_plus_drain),
+        cmocka_unit_test(every_shape_takes_fill_plus_slowest_plus_drain),
         cmocka_unit_test(composites_run_strictly_in_order),
         cmocka_unit_test(tiles_are_multiplied_in_order_even_if_a_later_operand_comes_first),
         cmocka_unit_test(no_more_tiles_are_staged_than_there_is_room_for),
