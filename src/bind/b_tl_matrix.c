@@ -211,6 +211,9 @@ static void check_step(lua_State *L, const kb_product *p, kb_product_step *s)
     if (lua_type(L, at + 1) != LUA_TSTRING)
         luaL_error(L, "tl.composite: a step of an epilogue begins with its name, not a %s",
                    luaL_typename(L, at + 1));
+    if (lua_rawlen(L, at) > 2)
+        luaL_error(L, "tl.composite: %s has %d operands; a step takes at most one",
+                   lua_tostring(L, at + 1), (int)lua_rawlen(L, at) - 1);
     s->name = lua_tostring(L, at + 1); /* the table holds it */
     for (int i = 0; i < OPERAND_STEP_COUNT; i++) {
         if (strcmp(s->name, OPERAND_STEPS[i].name) != 0) continue;
@@ -243,6 +246,12 @@ static void check_epilogue(lua_State *L, int index, kb_product *p)
         luaL_error(L, "tl.composite: epilogue is a %s; expected a sequence of steps",
                    luaL_typename(L, index));
     lua_Unsigned count = lua_rawlen(L, index);
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
+        if (!lua_isinteger(L, -2) || (lua_Unsigned)lua_tointeger(L, -2) - 1 >= count)
+            luaL_error(L,
+                       "tl.composite: the epilogue has the key '%s'; expected a sequence of steps, "
+                       "such as {{\"bias\", b}, {\"gelu\"}}",
+                       luaL_tolstring(L, -2, NULL));
     if (count > STEPS_MAX)
         luaL_error(L, "tl.composite: the epilogue has %d steps; at most %d", (int)count, STEPS_MAX);
     luaL_checkstack(L, 4, "epilogue");

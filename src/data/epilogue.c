@@ -1,6 +1,5 @@
 #include "data/epilogue.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- what steps are made of ---- */
@@ -124,7 +123,11 @@ static int append(kb_epilogue *e, kb_epilogue_op *op, kb_err *err)
 /* Numbers are of the type of x, or f32 if that does not hold them. */
 static kb_dtype number_type(const kb_epilogue *e, double number)
 {
-    return kb_dtype_is_float(e->x.dtype) || number == floor(number) ? e->x.dtype : KB_F32;
+    uint64_t stored;
+    double back;
+    kb_convert(e->x.dtype, &stored, KB_F64, &number, 1);
+    kb_convert(KB_F64, &back, e->x.dtype, &stored, 1);
+    return kb_dtype_is_float(e->x.dtype) || back == number ? e->x.dtype : KB_F32;
 }
 
 static int append_primitive(kb_epilogue *e, const primitive *p, bool whole_rows, kb_err *err)

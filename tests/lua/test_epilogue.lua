@@ -132,16 +132,21 @@ function TestNumbers:test_integers_become_floats_by_a_scale()
     local random = np.random(4)
     local a, b = random:randint(-128, 128, { 33, 65 }, "i8"), random:randint(-128, 128, { 65, 40 }, "i8")
     local scales, bias = random:rand({ 40 }, "f32"), random:randint(-9, 9, { 40 }, "i32")
-    local scaled, whole = torch.empty { 33, 40 }, torch.empty({ 33, 40 }, { dtype = "i32" })
-    launch(function(p, q, s, v, r, w)
+    local scaled, huge = torch.empty { 33, 40 }, torch.empty { 33, 40 }
+    local whole = torch.empty({ 33, 40 }, { dtype = "i32" })
+    launch(function(p, q, s, v, r, w, h)
       tl.composite { op = "gemm", a = p, b = q, out = r,
         epilogue = { { "bias", v }, { "scale", s }, { "scale", 0.25 } } }
       tl.composite { op = "gemm", a = p, b = q, out = w, epilogue = { { "bias", v }, { "scale", 2 }, { "relu" } } }
-    end, torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(scales), torch.from_numpy(bias), scaled, whole)
+      -- beyond i32: f32, too
+      tl.composite { op = "gemm", a = p, b = q, out = h, epilogue = { { "scale", 1 << 33 } } }
+    end, torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(scales), torch.from_numpy(bias), scaled, whole,
+      huge)
     local sum = np.matmul(a:astype "i32", b:astype "i32") + bias
     -- below 2^24, so exact in f32; each product rounds once
     lu.assertTrue(np.array_equal(scaled:numpy(), sum:astype "f32" * scales * 0.25))
     lu.assertTrue(np.array_equal(whole:numpy(), np.maximum(sum * 2, 0)))
+    lu.assertTrue(np.array_equal(huge:numpy(), (sum - bias):astype "f32" * 2.0 ^ 33))
   end, ONE_PE)
 end
 
@@ -171,6 +176,15 @@ function TestErrors:test_what_is_no_epilogue_is_refused()
   refused("there is no step 'gleu' of an epilogue; there are: bias, residual, scale, cast, relu, gelu,",
     function() return { { "gleu" } } end)
   refused("tl.composite: gelu takes no operand", function() return { { "gelu", 1 } } end)
+  refused("the epilogue has the key 'bias'; expected a sequence of steps, such as {{\"bias\", b}, {\"gelu\"}}",
+    function(t) return { bias = t.row } end)
+  refused("tl.composite: bias has 2 operands; a step takes at most one",
+    function(t) return { { "bias", t.row, t.row } } end)
+  refused("step 9 of the epilogue, bias: more than 8 operands", function(t)
+    local steps = {}
+    for i = 1, 9 do steps[i] = { "bias", t.row } end
+    return steps
+  end)
   refused("tl.composite: cast: to which dtype?", function() return { { "cast" } } end)
   refused("f17", function() return { { "cast", "f17" } } end)
   refused("tl.composite: bias: expected a tile, got number", function() return { { "bias", 1 } } end)
