@@ -209,7 +209,7 @@ static int infer_broadcast(kb_compute *c, kb_err *err)
 /* 8-bit floats are a format of storage and of matrix products. */
 static int refuse_f8(const kb_compute *c, kb_err *err)
 {
-    bool arithmetic = c->kind <= KB_COMPUTE_FMA;
+    bool arithmetic = c->kind <= KB_COMPUTE_FMA || c->kind == KB_COMPUTE_SORT;
     for (int i = 0; arithmetic && i < c->in_count; i++)
         if (kb_dtype_is_f8(c->in[i]->dtype))
             return kb_fail(err, KB_EINVAL,
