@@ -30,6 +30,13 @@
 ---@field dot fun(a: Tile, b: Tile, acc?: Tile, out_dtype?: string): Tile matrix product; accumulates in f32
 ---@field composite fun(options: CompositeOptions): Handle
 ---@field wait fun(...: Handle): Tile?
+---@field send fun(direction: string, x: Tile) goes on when the last byte has left
+---@field recv fun(direction: string, shape: integer[], dtype?: string, in_place?: boolean): Tile waits
+---@field recv_async fun(direction: string, shape: integer[], dtype?: string, in_place?: boolean): Handle
+---@field copy_to_dst fun(x: Tile): Tile the tile in room of its own
+---@field put fun(pe: integer|table, ptr: Pointer, x: Tile) to the same place of another PE's part of the tensor
+---@field signal fun(pe: integer|table, id: integer) behind the puts to that PE
+---@field signal_wait fun(id: integer, count?: integer)
 ---@field program_id fun(axis?: integer): integer 0: PE in its cube, 1: cube, 2: SIP
 ---@field num_programs fun(axis?: integer): integer
 ---@field now fun(): number simulated time in ns

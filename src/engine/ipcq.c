@@ -86,39 +86,51 @@ static const kb_ipcq_desc_direction *find(const kb_ipcq_desc *desc, const kb_ipc
     return NULL;
 }
 
+/* Says what is wrong with a direction, with its two ends in front. */
+static int reject(const draft *d, const kb_ipcq_desc_pe *p, const kb_ipcq_desc_direction *way,
+                  const char *why)
+{
+    return kb_fail(d->err, KB_EINVAL,
+                   "sip%d.cube%d.pe%d: direction %s leads to sip%d.cube%d.pe%d%s", p->sip, p->cube,
+                   p->pe, way->name, way->sip, way->cube, way->pe, why);
+}
+
+static int reject_back(const draft *d, const kb_ipcq_desc_pe *p, const kb_ipcq_desc_direction *way,
+                       const kb_ipcq_desc_direction *back)
+{
+    int used = 0;
+    char why[240];
+    used = snprintf(why, sizeof why, ", direction %.60s, ", way->peer_direction);
+    if (!back)
+        snprintf(why + used, sizeof why - (size_t)used, "which has none of that name");
+    else
+        snprintf(why + used, sizeof why - (size_t)used,
+                 "but that leads to sip%d.cube%d.pe%d, direction %.60s; the two must be a pair",
+                 back->sip, back->cube, back->pe, back->peer_direction);
+    return reject(d, p, way, why);
+}
+
 /* The peer knows this direction, by the name that is said, and by it comes back here. */
 static int check_direction(const draft *d, const kb_ipcq_desc_pe *p,
                            const kb_ipcq_desc_direction *way)
 {
-    char here[64], there[64];
-    snprintf(here, sizeof here, "sip%d.cube%d.pe%d", p->sip, p->cube, p->pe);
-    snprintf(there, sizeof there, "sip%d.cube%d.pe%d", way->sip, way->cube, way->pe);
-    if (!*way->name) return kb_fail(d->err, KB_EINVAL, "%s: a direction has no name", here);
+    if (!*way->name)
+        return kb_fail(d->err, KB_EINVAL, "sip%d.cube%d.pe%d: a direction has no name", p->sip,
+                       p->cube, p->pe);
     if (find(d->desc, p, way->name) != way)
-        return kb_fail(d->err, KB_EINVAL, "%s has two directions %s", here, way->name);
+        return kb_fail(d->err, KB_EINVAL, "sip%d.cube%d.pe%d has two directions %s", p->sip,
+                       p->cube, p->pe, way->name);
     if (!exists(d->engine, way->sip, way->cube, way->pe))
-        return kb_fail(d->err, KB_EINVAL, "%s: direction %s leads to %s, which this machine lacks",
-                       here, way->name, there);
-    if (!strcmp(here, there))
-        return kb_fail(d->err, KB_EINVAL, "%s: direction %s leads to the PE itself", here,
-                       way->name);
+        return reject(d, p, way, ", which this machine lacks");
+    if (p->sip == way->sip && p->cube == way->cube && p->pe == way->pe)
+        return reject(d, p, way, ", the PE itself");
     int32_t entry = d->entry[number_of(d->engine, way->sip, way->cube, way->pe)];
-    if (entry < 0)
-        return kb_fail(d->err, KB_EINVAL, "%s: direction %s leads to %s, which the plan lacks",
-                       here, way->name, there);
+    if (entry < 0) return reject(d, p, way, ", which the plan lacks");
     const kb_ipcq_desc_direction *back = find(d->desc, &d->desc->pes[entry], way->peer_direction);
-    if (!back)
-        return kb_fail(d->err, KB_EINVAL,
-                       "%s: direction %s leads to direction %s of %s, which has none of that name",
-                       here, way->name, way->peer_direction, there);
-    if (back->sip != p->sip || back->cube != p->cube || back->pe != p->pe ||
-        strcmp(back->peer_direction, way->name) != 0)
-        return kb_fail(d->err, KB_EINVAL,
-                       "%s: direction %s leads to direction %s of %s, but that leads to direction "
-                       "%s of sip%d.cube%d.pe%d; the two must be a pair",
-                       here, way->name, way->peer_direction, there, back->peer_direction, back->sip,
-                       back->cube, back->pe);
-    return KB_OK;
+    if (back && back->sip == p->sip && back->cube == p->cube && back->pe == p->pe &&
+        !strcmp(back->peer_direction, way->name))
+        return KB_OK;
+    return reject_back(d, p, way, back);
 }
 
 static bool idle(const kb_ipcq_ring *ring)

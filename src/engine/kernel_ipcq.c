@@ -302,7 +302,7 @@ static void dispatch_put(kb_sim *sim, void *object, uint64_t arg)
     (void)arg;
     kb_op *op = object;
     op->dispatched = sim->now;
-    kb_dma_post post = {posted, put_committed, put_done, op, 0};
+    kb_dma_post post = {.left = posted, .committed = put_committed, .done = put_done, .object = op};
     kb_pe_dma_physical(op->pe, KB_DMA_WRITE, &op->pieces.data[0], &post);
 }
 

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "engine/probe_ipcq.h"
+
 static const char *const names[KB_PROBE_CASES] = {
     [KB_PROBE_H2D_WRITE] = "h2d_write",
     [KB_PROBE_D2H_READ] = "d2h_read",
@@ -18,6 +20,9 @@ static const char *const names[KB_PROBE_CASES] = {
     [KB_PROBE_CROSS_CUBE_WORST_WRITE] = "pe_dma_cross_cube_worst_write",
     [KB_PROBE_CROSS_SIP_READ] = "pe_dma_cross_sip_read",
     [KB_PROBE_CROSS_SIP_WRITE] = "pe_dma_cross_sip_write",
+    [KB_PROBE_IPCQ_SAME_CUBE] = "ipcq_same_cube",
+    [KB_PROBE_IPCQ_CROSS_CUBE] = "ipcq_cross_cube",
+    [KB_PROBE_IPCQ_CROSS_SIP] = "ipcq_cross_sip",
 };
 
 const char *kb_probe_name(kb_probe_case which)
@@ -150,7 +155,7 @@ static int find_memory(kb_machine *m, kb_probe *probe, kb_err *err)
 
 /* ---- running ---- */
 
-static void watch(void *object, const kb_txn *txn)
+void kb_probe_watch(void *object, const kb_txn *txn)
 {
     kb_probe *probe = object;
     const kb_graph *g = txn->m->graph;
@@ -174,17 +179,21 @@ static int measure(kb_engine *engine, kb_probe *probe, kb_err *err)
                               .rows = 1,
                               .row_bytes = probe->bytes,
                               .object = probe,
-                              .watch = watch};
+                              .watch = kb_probe_watch};
     int status = kb_closed_form(engine->m, request.op, request.requester, request.memory, 0,
                                 probe->bytes, &probe->formula, err);
     if (!status) status = kb_txn_start(engine->m, &request, err);
     if (status) return status;
     probe->bound = kb_closed_form_is_bound(engine->m);
     kb_engine_run(engine, KB_TIME_NEVER, UINT64_MAX, NULL, NULL);
+    return KB_OK;
+}
+
+static void rate(kb_probe *probe)
+{
     assert(probe->route.count > 0); /* the only transaction has ended */
     probe->bw_gbs = (double)probe->bytes * 1000.0 / (double)probe->actual;
     probe->utilization = probe->bw_gbs / probe->formula.bottleneck_gbs;
-    return KB_OK;
 }
 
 int kb_probe_run_on(kb_engine *engine, kb_probe_case which, uint64_t bytes, kb_probe *out,
@@ -196,8 +205,14 @@ int kb_probe_run_on(kb_engine *engine, kb_probe_case which, uint64_t bytes, kb_p
     *out = (kb_probe){.which = which,
                       .bytes = bytes,
                       .requester = host ? kb_graph_host(g) : kb_graph_pe(g, 0, 0, 0, KB_PE_DMA)};
-    int status = find_memory(engine->m, out, err);
-    if (!status && !out->absent) status = measure(engine, out, err);
+    int status;
+    if (which >= KB_PROBE_IPCQ_SAME_CUBE) {
+        status = kb_probe_ipcq(engine, out, err);
+    } else {
+        status = find_memory(engine->m, out, err);
+        if (!status && !out->absent) status = measure(engine, out, err);
+    }
+    if (!status && !out->absent) rate(out);
     if (status) kb_probe_free(out);
     return status;
 }

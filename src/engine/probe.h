@@ -29,6 +29,9 @@ typedef enum kb_probe_case {
     KB_PROBE_CROSS_CUBE_WORST_WRITE,
     KB_PROBE_CROSS_SIP_READ,
     KB_PROBE_CROSS_SIP_WRITE,
+    KB_PROBE_IPCQ_SAME_CUBE, /* probe_ipcq.h */
+    KB_PROBE_IPCQ_CROSS_CUBE,
+    KB_PROBE_IPCQ_CROSS_SIP,
     KB_PROBE_CASES
 } kb_probe_case;
 

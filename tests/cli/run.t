@@ -53,13 +53,13 @@ holds
 $ kernbench probe --json >probe.json
 $ cat >probe.lua <<'END'
 > local p = require("cjson").decode(io.open("probe.json"):read("a"))
-> assert(p.schema == 1 and #p.cases == 14 * 9)
+> assert(p.schema == 1 and #p.cases == 17 * 9)
 > for _, c in ipairs(p.cases) do
 >   assert(math.abs(c.overhead_ns + c.wire_ns + c.drain_ns - c.formula_ns) < 1e-6, c.name)
 >   assert(c.actual_ns == c.formula_ns, c.name)
 >   assert(math.abs(c.bw_gbs - c.bytes / c.actual_ns) < 1e-9 and c.bw_gbs <= c.bottleneck_gbs)
 >   -- the way of the data: the first flit of a read leaves the memory, that of a write leaves at 0
->   local write = c.name:match("write$")
+>   local write = c.name:match("write$") or c.name:match("^ipcq")
 >   assert((c.route[1].t_ns == 0) == (write ~= nil) and c.route[#c.route].t_ns <= c.actual_ns)
 > end
 > for _, v in ipairs(p.invariants) do assert(v.ok, v.name) end

@@ -452,13 +452,13 @@ function TestPlans:test_a_plan_that_contradicts_itself_is_refused()
     function(_, pes) pes[1].directions[1].peer = { 0, 0, 3 } end)
   says("sip0.cube0.pe0: direction E leads to sip9.cube0.pe3, which this machine lacks",
     function(_, pes) pes[1].directions[1].peer = { 9, 0, 3 } end)
-  says("sip0.cube0.pe0: direction E leads to the PE itself", function(_, pes)
+  says("sip0.cube0.pe0: direction E leads to sip0.cube0.pe0, the PE itself", function(_, pes)
     pes[1].directions[1].peer = { 0, 0, 0 }
   end)
-  says("sip0.cube0.pe0: direction E leads to direction S of sip0.cube0.pe1, which has none of that name",
+  says("sip0.cube0.pe0: direction E leads to sip0.cube0.pe1, direction S, which has none of that name",
     function(_, pes) pes[1].directions[1].peer_direction = "S" end)
-  says("sip0.cube0.pe0: direction E leads to direction E of sip0.cube0.pe1, but that leads to direction W of "
-    .. "sip0.cube0.pe2; the two must be a pair", function(_, pes) pes[1].directions[1].peer_direction = "E" end)
+  says("sip0.cube0.pe0: direction E leads to sip0.cube0.pe1, direction E, but that leads to sip0.cube0.pe2, direction "
+    .. "W; the two must be a pair", function(_, pes) pes[1].directions[1].peer_direction = "E" end)
   says("plan 'test': the plan has no PE", function(plan) plan.pes = {} end)
   says("n_slots is 0; expected 1 to", function(plan) plan.n_slots = 0 end)
   says("slot_size is 100; expected a multiple of 16", function(plan) plan.slot_size = 100 end)

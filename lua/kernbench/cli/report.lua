@@ -122,7 +122,11 @@ local function result_lines(result)
     return {}
   end
   local keys, lines = {}, {}
-  for key in pairs(result) do keys[#keys + 1] = tostring(key) end
+  for key, value in pairs(result) do
+    if type(value) ~= "table" then -- rows and the like are for --json
+      keys[#keys + 1] = tostring(key)
+    end
+  end
   table.sort(keys)
   for _, key in ipairs(keys) do
     local value = result[key]

@@ -121,6 +121,8 @@ typedef struct kb_dma_post {
     kb_event_fn left, committed, done;
     void *object;
     uint64_t arg;
+    void (*watch)(void *watcher, const kb_txn *txn); /* as in a kb_txn_request; or null */
+    void *watcher;
 } kb_dma_post;
 
 /* Move one piece, given by its physical address and so not translated, on vc_comm. */

@@ -53,6 +53,8 @@ typedef struct kb_dma_command {
     kb_event_fn perform;     /* when its last piece takes place */
     kb_atomic atomic;
     kb_event_fn left, committed; /* or null */
+    void (*watch)(void *watcher, const kb_txn *txn);
+    void *watcher;
     kb_event_fn done;
     void *object;
     uint64_t arg;
@@ -179,6 +181,12 @@ static void piece_committed(kb_sim *sim, void *object, uint64_t arg)
     c->committed(sim, c->object, c->arg);
 }
 
+static void piece_seen(void *object, const kb_txn *txn)
+{
+    const dma_command *c = object;
+    c->watch(c->watcher, txn);
+}
+
 static void start_piece(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
@@ -198,7 +206,8 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
                               .done = piece_done,
                               .left = c->left ? piece_left : NULL,
                               .committed = c->committed ? piece_committed : NULL,
-                              .object = c};
+                              .object = c,
+                              .watch = c->watch ? piece_seen : NULL};
     kb_err err = {0};
     int status = kb_machine_memory(pe->m, piece->pa, &request.memory, &request.offset, &err);
     if (!status)
@@ -248,6 +257,8 @@ void kb_pe_dma_physical(kb_pe *pe, int direction, const kb_piece *piece, const k
                      .vc = KB_VC_COMM,
                      .left = post->left,
                      .committed = post->committed,
+                     .watch = post->watch,
+                     .watcher = post->watcher,
                      .done = post->done,
                      .object = post->object,
                      .arg = post->arg};

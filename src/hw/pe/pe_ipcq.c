@@ -323,7 +323,13 @@ static void start_part(kb_ipcq_ring *ring, kb_ipcq_message *m)
                       .rows = 1,
                       .row_bytes = bytes,
                       .stride = bytes};
-    kb_dma_post post = {part_left, part_committed, part_acknowledged, m, slot};
+    kb_dma_post post = {.left = part_left,
+                        .committed = part_committed,
+                        .done = part_acknowledged,
+                        .object = m,
+                        .arg = slot,
+                        .watch = state_of(ring)->watch,
+                        .watcher = state_of(ring)->watcher};
     kb_pe_dma_physical(sender(ring), KB_DMA_WRITE, &piece, &post);
 }
 

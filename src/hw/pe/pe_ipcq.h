@@ -148,6 +148,9 @@ typedef struct kb_ipcq_state {
     kb_pool messages, receives;
     kb_ipcq_message *live;
     uint32_t registers; /* next number */
+    /* Of probes: sees the transaction of every part when it has ended; or null. */
+    void (*watch)(void *watcher, const kb_txn *txn);
+    void *watcher;
 } kb_ipcq_state;
 
 kb_ipcq_state *kb_ipcq_state_create(void);
