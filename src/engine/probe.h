@@ -2,10 +2,11 @@
  *
  * A probe makes a fresh engine, runs one transaction of its case, and reports the simulated time,
  * what hw/closed_form.h predicts, and when the first flit passed each node. Cases are named by who
- * moves what to where: the host to and from slice 0 of sip0.cube0; pe0 of that cube to its own
- * slice, to the farthest slice of its own and of the other half, to the nearest and the farthest
- * slice of another cube, and to the farthest of another SIP. Nearest and farthest are by the closed
- * form at that size. */
+ * moves what to where: the host to and from slice 0 and the SRAM of sip0.cube0; pe0 of that cube to
+ * its own slice, to the farthest slice of its own and of the other half, to the nearest and the
+ * farthest slice of another cube, and to the farthest of another SIP; to the SRAM of its cube, and
+ * the farthest of another cube and another SIP; and to the farthest TCM of another PE of its cube,
+ * of another cube and of another SIP. Nearest and farthest are by the closed form at that size. */
 #ifndef KB_ENGINE_PROBE_H
 #define KB_ENGINE_PROBE_H
 
@@ -17,6 +18,8 @@
 typedef enum kb_probe_case {
     KB_PROBE_H2D_WRITE,
     KB_PROBE_D2H_READ,
+    KB_PROBE_H2D_SRAM_WRITE,
+    KB_PROBE_D2H_SRAM_READ,
     KB_PROBE_LOCAL_READ,
     KB_PROBE_LOCAL_WRITE,
     KB_PROBE_SAME_HALF_READ,
@@ -29,6 +32,18 @@ typedef enum kb_probe_case {
     KB_PROBE_CROSS_CUBE_WORST_WRITE,
     KB_PROBE_CROSS_SIP_READ,
     KB_PROBE_CROSS_SIP_WRITE,
+    KB_PROBE_SRAM_READ,
+    KB_PROBE_SRAM_WRITE,
+    KB_PROBE_SRAM_CROSS_CUBE_READ,
+    KB_PROBE_SRAM_CROSS_CUBE_WRITE,
+    KB_PROBE_SRAM_CROSS_SIP_READ,
+    KB_PROBE_SRAM_CROSS_SIP_WRITE,
+    KB_PROBE_TCM_SAME_CUBE_READ,
+    KB_PROBE_TCM_SAME_CUBE_WRITE,
+    KB_PROBE_TCM_CROSS_CUBE_READ,
+    KB_PROBE_TCM_CROSS_CUBE_WRITE,
+    KB_PROBE_TCM_CROSS_SIP_READ,
+    KB_PROBE_TCM_CROSS_SIP_WRITE,
     KB_PROBE_IPCQ_SAME_CUBE, /* probe_ipcq.h */
     KB_PROBE_IPCQ_CROSS_CUBE,
     KB_PROBE_IPCQ_CROSS_SIP,

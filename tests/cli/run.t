@@ -49,11 +49,18 @@ $ cat >check.lua <<'END'
 $ lua5.4 check.lua
 holds
 
+# The device says where new tensors go: on SIP 1, or on the first
+$ for d in sip:1 sip1 sip:0 all; do kernbench $ROOT/benches/gemm_single_pe.lua --json --device $d | grep '"sip":'; done
+      "sip": 1,
+      "sip": 1,
+      "sip": 0,
+      "sip": 0,
+
 # The parts of a probe's closed form add up, and the simulation agrees
 $ kernbench probe --json >probe.json
 $ cat >probe.lua <<'END'
 > local p = require("cjson").decode(io.open("probe.json"):read("a"))
-> assert(p.schema == 1 and #p.cases == 17 * 9)
+> assert(p.schema == 1 and #p.cases == 31 * 9)
 > for _, c in ipairs(p.cases) do
 >   assert(math.abs(c.overhead_ns + c.wire_ns + c.drain_ns - c.formula_ns) < 1e-6, c.name)
 >   assert(c.actual_ns == c.formula_ns, c.name)
