@@ -4,28 +4,60 @@
 --   replicate     everybody holds all of it
 --   column_wise   cut along the last dimension
 --   row_wise      cut along the first dimension
+--   tiled_2d      cut along both, into a grid of rows and columns
 -- Cubes cut first; PEs cut what their cube holds.
 local M = {}
 
-local POLICIES = { replicate = true, column_wise = true, row_wise = true }
-local FIELDS = { cube = true, pe = true, num_cubes = true, num_pes = true }
+local POLICIES = { replicate = true, column_wise = true, row_wise = true, tiled_2d = true }
+local FIELDS = { cube = true, pe = true, num_cubes = true, num_pes = true, cube_grid = true, pe_grid = true,
+  pad = true }
+
+---@alias PolicyName "replicate"|"column_wise"|"row_wise"|"tiled_2d"
 
 ---@class DPPolicy
----@field cube "replicate"|"column_wise"|"row_wise"
----@field pe "replicate"|"column_wise"|"row_wise"
+---@field cube PolicyName
+---@field pe PolicyName
 ---@field num_cubes integer? cubes used, from 0; all if absent
 ---@field num_pes integer? PEs of each cube used, from 0; all if absent
+---@field cube_grid integer[]? {rows, columns} of tiled_2d; as the cubes lie if absent
+---@field pe_grid integer[]? {rows, columns} of tiled_2d; two rows if absent
+---@field pad boolean sizes need not divide: the last parts are shorter, or there are none
 local Policy = {}
 Policy.__index = Policy
 
 function Policy:__tostring()
-  return ("DPPolicy{cube = %q, pe = %q, num_cubes = %s, num_pes = %s}"):format(
+  local text = ("DPPolicy{cube = %q, pe = %q, num_cubes = %s, num_pes = %s"):format(
     self.cube, self.pe, self.num_cubes or "all", self.num_pes or "all")
+  for _, name in ipairs { "cube_grid", "pe_grid" } do
+    if self[name] then text = ("%s, %s = {%d, %d}"):format(text, name, self[name][1], self[name][2]) end
+  end
+  return text .. (self.pad and ", pad = true}" or "}")
 end
 
 local function check_count(name, value)
   if value ~= nil and (math.type(value) ~= "integer" or value < 1) then
     error(("DPPolicy: %s is %s; expected an integer of at least 1"):format(name, tostring(value)), 3)
+  end
+end
+
+-- A grid as given for a level, or nil; it says how many cubes or PEs there are if nothing else does.
+local function read_grid(policy, options, level)
+  local name, number = level .. "_grid", level == "cube" and "num_cubes" or "num_pes"
+  local grid = options[name]
+  if grid == nil then return end
+  if policy[level] ~= "tiled_2d" then
+    error(("DPPolicy: %s is for %s = \"tiled_2d\", which is %q"):format(name, level, policy[level]), 3)
+  end
+  for i = 1, 2 do
+    if type(grid) ~= "table" or #grid ~= 2 or math.type(grid[i]) ~= "integer" or grid[i] < 1 then
+      error(("DPPolicy: %s: expected {rows, columns}, two integers of at least 1"):format(name), 3)
+    end
+  end
+  policy[name] = { grid[1], grid[2] }
+  policy[number] = policy[number] or grid[1] * grid[2]
+  if policy[number] ~= grid[1] * grid[2] then
+    error(("DPPolicy: %s is %d x %d, which is not the %d of %s"):format(name, grid[1], grid[2], policy[number],
+      number), 3)
   end
 end
 
@@ -38,19 +70,25 @@ function M.policy(options)
       error(("DPPolicy: there is no '%s'; a tensor lives on one SIP, chosen with "
         .. "torch.ahbm.set_device(rank)"):format(key), 2)
     elseif not FIELDS[key] then
-      error(("DPPolicy: unknown field '%s'; it has cube, pe, num_cubes, num_pes"):format(key), 2)
+      error(("DPPolicy: unknown field '%s'; it has cube, pe, num_cubes, num_pes, cube_grid, pe_grid, pad"):format(
+        tostring(key)), 2)
     end
   end
   local policy = setmetatable({ cube = options.cube or "replicate", pe = options.pe or "replicate",
-    num_cubes = options.num_cubes, num_pes = options.num_pes }, Policy)
+    num_cubes = options.num_cubes, num_pes = options.num_pes, pad = options.pad or false }, Policy)
   for _, level in ipairs { "cube", "pe" } do
     if not POLICIES[policy[level]] then
-      error(("DPPolicy: %s is %q; expected replicate, column_wise or row_wise"):format(
+      error(("DPPolicy: %s is %q; expected replicate, column_wise, row_wise or tiled_2d"):format(
         level, tostring(policy[level])), 2)
     end
   end
   check_count("num_cubes", policy.num_cubes)
   check_count("num_pes", policy.num_pes)
+  if type(policy.pad) ~= "boolean" then
+    error(("DPPolicy: pad is %s; expected true or false"):format(tostring(policy.pad)), 2)
+  end
+  read_grid(policy, options, "cube")
+  read_grid(policy, options, "pe")
   return policy
 end
 
@@ -71,21 +109,57 @@ local function used(policy, machine)
   return cubes, pes
 end
 
--- Part `index` of `count` of a rectangle under a policy, as {start, extent}.
-local function cut(rect, policy, index, count, what)
-  if policy == "replicate" then
+-- {rows, columns} of a tiled level: as given, else as the cubes lie in the mesh, or two rows of PEs.
+local function grid_of(policy, level, count, machine)
+  local given = policy[level .. "_grid"]
+  if policy[level] ~= "tiled_2d" or given then
+    return given
+  elseif level == "pe" then
+    return count % 2 == 0 and { 2, count // 2 } or { 1, count }
+  elseif count == machine.cubes then
+    return { machine.mesh_h, machine.mesh_w }
+  end
+  error(("tiled_2d over %d of %d cubes needs cube_grid = {rows, columns}"):format(count, machine.cubes), 0)
+end
+
+-- How one level cuts: {what, policy, count, pad, grid}.
+local function cutter(policy, level, count, machine)
+  return { what = level == "cube" and "cubes" or "PEs", policy = policy[level], count = count, pad = policy.pad,
+    grid = grid_of(policy, level, count, machine) }
+end
+
+-- Cut dimension d of the rectangle, in place, to part `index` of `count`; false if nothing is left.
+local function slice(rect, d, index, count, by, what)
+  local extent = rect.extent[d]
+  if extent % count ~= 0 and not by.pad then
+    error(("dimension %d has %d elements, which %d %s cannot share evenly (%s)"):format(
+      d - 1, extent, count, what, by.policy), 0)
+  end
+  local size = -(-extent // count)
+  local first = math.min(index * size, extent)
+  rect.start[d], rect.extent[d] = rect.start[d] + first, math.min(size, extent - first)
+  return rect.extent[d] > 0
+end
+
+-- Part `index` of a rectangle, as {start, extent}; nil if there is nothing in it.
+local function cut(rect, index, by)
+  if by.policy == "replicate" then
     return rect
   end
-  local d = policy == "row_wise" and 1 or #rect.extent
-  local extent = rect.extent[d]
-  if extent % count ~= 0 then
-    error(("dimension %d has %d elements, which %d %s cannot share evenly (%s)"):format(
-      d - 1, extent, count, what, policy), 0)
+  local rank, grid = #rect.extent, by.grid
+  local part = { start = table.move(rect.start, 1, rank, 1, {}), extent = table.move(rect.extent, 1, rank, 1, {}) }
+  local some
+  if by.policy == "row_wise" then
+    some = slice(part, 1, index, by.count, by, by.what)
+  elseif by.policy == "column_wise" then
+    some = slice(part, rank, index, by.count, by, by.what)
+  elseif rank < 2 then
+    error("tiled_2d cuts rows and columns; the tensor has one dimension", 0)
+  else
+    some = slice(part, 1, index // grid[2], grid[1], by, "rows of " .. by.what)
+    some = slice(part, rank, index % grid[2], grid[2], by, "columns of " .. by.what) and some
   end
-  local start, size = table.move(rect.start, 1, #rect.start, 1, {}), table.move(rect.extent, 1, #rect.extent, 1, {})
-  size[d] = extent // count
-  start[d] = start[d] + index * size[d]
-  return { start = start, extent = size }
+  return some and part or nil
 end
 
 --- The pieces of a tensor and who holds them.
@@ -96,21 +170,23 @@ end
 ---@return integer[] shards flat: cube, pe, piece (from 0), cube, pe, piece, ...
 function M.shards(shape, policy, machine)
   local cubes, pes = used(policy, machine)
+  local of_cubes, of_pes = cutter(policy, "cube", cubes, machine), cutter(policy, "pe", pes, machine)
   local origin = {}
   for d = 1, #shape do origin[d] = 0 end
   local whole = { start = origin, extent = shape }
   local pieces, shards, known = {}, {}, {}
   for cube = 0, cubes - 1 do
-    local of_cube = cut(whole, policy.cube, cube, cubes, "cubes")
-    for pe = 0, pes - 1 do
-      local piece = cut(of_cube, policy.pe, pe, pes, "PEs")
-      local key = table.concat(piece.start, ",")
-      if not known[key] then
-        pieces[#pieces + 1] = piece
-        known[key] = #pieces - 1
+    local of_cube = cut(whole, cube, of_cubes)
+    for pe = 0, of_cube and pes - 1 or -1 do
+      local piece = cut(of_cube, pe, of_pes)
+      if piece then
+        local key = table.concat(piece.start, ",")
+        if not known[key] then
+          pieces[#pieces + 1] = piece
+          known[key] = #pieces - 1
+        end
+        table.move({ cube, pe, known[key] }, 1, 3, #shards + 1, shards)
       end
-      local n = #shards
-      shards[n + 1], shards[n + 2], shards[n + 3] = cube, pe, known[key]
     end
   end
   return pieces, shards

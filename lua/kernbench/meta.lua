@@ -10,6 +10,7 @@ error("kernbench.meta is for editors; require kernbench.torch, kernbench.tl or k
 ---@field global_shape integer[]  of the whole tensor
 ---@field offset integer[]        where this PE's part begins, per dimension, from 0
 ---@field name string             of the tensor
+---@field part fun(self: Pointer, cube: integer, pe: integer): Pointer  to what another PE holds
 ---@operator add(integer): Pointer   moves by elements
 ---@operator add(Tile): Pointers      one pointer per element of a tile of integers
 ---@operator sub(integer): Pointer
@@ -149,13 +150,22 @@ function Engine:close() end
 ---@class kernbench.DeviceTensor
 local DeviceTensor = {}
 
----Write every shard from the host. Waits.
----@param array kernbench.array? contents; without it the bytes move and the contents stay
-function DeviceTensor:write(array) end
+---Write the selected elements of every copy from the host. Waits.
+---@param array kernbench.array? broadcast and converted; without it the bytes move and the contents stay
+---@param key integer|table|nil  as for np arrays; everything if absent
+function DeviceTensor:write(array, key) end
 
----Read one copy of every piece. Waits.
+---Read the selected elements of one copy of every piece. Waits.
+---@param key integer|table|nil
 ---@return kernbench.array
-function DeviceTensor:read() end
+function DeviceTensor:read(key) end
+
+---Make it reachable for the PEs of a SIP. Waits unless it is.
+---@param sip integer
+function DeviceTensor:map(sip) end
+
+---@return boolean  whether a call can wait here
+function DeviceTensor:can_wait() end
 
 function DeviceTensor:free() end
 function DeviceTensor:is_freed() end

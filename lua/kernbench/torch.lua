@@ -4,16 +4,18 @@
 -- simulated time; launches do not: they are queued, run one after another on their SIP, and whoever
 -- reads or writes a tensor from the host waits for them first.
 local dp = require "kernbench.dp"
+local launch = require "kernbench.launch"
 local np = require "kernbench.np"
 local runtime = require "kernbench.runtime"
 local tensors = require "kernbench.tensor"
 local check_host = require("kernbench.core").check_host
 
-local M = { multiprocessing = require "kernbench.multiprocessing" }
+local M = { launch = launch, multiprocessing = require "kernbench.multiprocessing" }
 
 -- ---- making tensors ----
 
-local OPTIONS = { dtype = true, dp = true, name = true }
+local OPTIONS = { dtype = true, dp = true, memory = true, name = true }
+local MEMORIES = { hbm = true, sram = true, tcm = true }
 
 -- shape..., options: extents one by one or as a sequence, then a table of options.
 local function parse(call, ...)
@@ -38,7 +40,7 @@ local function parse(call, ...)
   end
   for key in pairs(options) do
     if not OPTIONS[key] then
-      error(("%s: unknown option '%s'; it takes dtype, dp, name"):format(call, tostring(key)), 3)
+      error(("%s: unknown option '%s'; it takes dtype, dp, memory, name"):format(call, tostring(key)), 3)
     end
   end
   local dtype = options.dtype or "f32"
@@ -48,34 +50,38 @@ local function parse(call, ...)
   if options.dp and not dp.is_policy(options.dp) then
     error(call .. ": dp is not a torch.DPPolicy{...}", 3)
   end
-  return shape, dtype, options.dp or dp.single, options.name
+  if options.memory and not MEMORIES[options.memory] then
+    error(("%s: memory '%s' does not exist; there are hbm, sram and tcm"):format(call, tostring(options.memory)), 3)
+  end
+  return { shape = shape, dtype = dtype, dp = options.dp or dp.single, name = options.name,
+    memory = options.memory or "hbm" }
 end
 
--- Allocate and map; contents are zero.
-local function make(call, shape, dtype, policy, name)
+-- Allocate and map what parse returned; contents are zero.
+local function make(call, wanted)
   local engine = runtime.need_engine(call)
-  local ok, pieces, flat = pcall(dp.shards, shape, policy, runtime.machine)
+  local ok, pieces, flat = pcall(dp.shards, wanted.shape, wanted.dp, runtime.machine)
   if not ok then
-    error(("%s: tensor%s %s: %s"):format(call, name and (" '" .. name .. "'") or "", tensors.shape_text(shape),
-      pieces), 3)
+    error(("%s: tensor%s %s: %s"):format(call, wanted.name and (" '" .. wanted.name .. "'") or "",
+      tensors.shape_text(wanted.shape), pieces), 3)
   end
-  local description = { call = call, name = name, sip = runtime.device, dtype = dtype, shape = shape,
-    pieces = pieces, shards = flat }
+  local description = { call = call, name = wanted.name, sip = runtime.device, dtype = wanted.dtype,
+    memory = wanted.memory, shape = wanted.shape, pieces = pieces, shards = flat }
   local raw = engine:tensor(description)
   if not raw then
     runtime.barrier() -- launches hold on to their tensors until somebody has waited for them
     description.last_try = true
     raw = engine:tensor(description)
   end
-  return tensors.wrap(raw, description, policy)
+  return tensors.wrap(raw, description, wanted.dp)
 end
 
 -- A new tensor filled from the host; without an array it holds zeros.
 local function filled(call, array, ...)
-  local shape, dtype, policy, name = parse(call, ...)
-  local tensor, contents, ok = make(call, shape, dtype, policy, name), nil, true
+  local wanted = parse(call, ...)
+  local tensor, contents, ok = make(call, wanted), nil, true
   if array and runtime.engine:has_data() then
-    ok, contents = pcall(array, shape, dtype)
+    ok, contents = pcall(array, wanted.shape, wanted.dtype)
   end
   if not ok then
     error(("%s: %s"):format(call, contents:gsub("^[^:]*:%d+: ", "")), 2)
@@ -106,8 +112,7 @@ end
 --- Memory that nothing is written to (it reads as zero).
 ---@return Tensor
 function M.empty(...)
-  local shape, dtype, policy, name = parse("torch.empty", ...)
-  return make("torch.empty", shape, dtype, policy, name)
+  return make("torch.empty", parse("torch.empty", ...))
 end
 
 local function generator()
@@ -137,12 +142,12 @@ function M.arange(n, options)
     error("torch.arange: expected the number of elements, an integer of at least 1", 2)
   end
   return filled("torch.arange", function(_, dtype) return np.arange(0, n, 1, dtype) end, { n },
-    { dtype = options.dtype or "i64", dp = options.dp, name = options.name })
+    { dtype = options.dtype or "i64", dp = options.dp, memory = options.memory, name = options.name })
 end
 
 --- A tensor with an array's shape, type and contents.
 ---@param array table an np array
----@param options {dp?: DPPolicy, name?: string}?
+---@param options {dp?: DPPolicy, memory?: string, name?: string}?
 ---@return Tensor
 function M.from_numpy(array, options)
   options = options or {}
@@ -150,103 +155,12 @@ function M.from_numpy(array, options)
     error("torch.from_numpy: expected an np array, got " .. type(array), 2)
   end
   for key in pairs(options) do
-    if key ~= "dp" and key ~= "name" then
-      error(("torch.from_numpy: unknown option '%s'; it takes dp and name"):format(tostring(key)), 2)
+    if key == "dtype" or not OPTIONS[key] then
+      error(("torch.from_numpy: unknown option '%s'; it takes dp, memory, name"):format(tostring(key)), 2)
     end
   end
   return filled("torch.from_numpy", function() return array end, array.shape,
-    { dtype = array.dtype, dp = options.dp, name = options.name })
-end
-
--- ---- launches ----
-
--- PEs that hold a part of any tensor argument: {cube, mask, ...} with cubes ascending.
-local function targets_of(given)
-  local masks = {}
-  for _, tensor in ipairs(given) do
-    for _, shard in ipairs(tensor.shards) do
-      masks[shard.cube] = (masks[shard.cube] or 0) | (1 << shard.pe)
-    end
-  end
-  local targets = {}
-  for cube = 0, runtime.machine.cubes - 1 do
-    if masks[cube] then
-      targets[#targets + 1] = cube
-      targets[#targets + 1] = masks[cube]
-    end
-  end
-  return targets
-end
-
----@class Launch
-local Launch = {}
-Launch.__index = Launch
-
---- Wait until the host knows that it is complete; raises if an instance failed.
-function Launch:wait()
-  runtime.forget(self)
-  self.raw:wait()
-end
-
-function Launch:done()
-  return self.raw:done()
-end
-
----@class LaunchStats
----@field pes integer how many ran it
----@field start_ns number
----@field end_ns number
----@field time_ns number
----@field commands integer
----@field flops integer 2 x multiply-accumulates
----@field tflops number per second, in 10^12
----@field bytes_read integer by the PEs' DMA engines
----@field bytes_written integer
----@field engines table<string, {busy_ns: number, utilization: number}> summed over the PEs; share of PEs x time
----@field roofline table time_ns, fraction, of; pe_gemm, pe_math, pe_tcm, hbm: the least time of each, in ns
-
---- Wait for the end, then say what the launch made of its PEs. `roofline` is what the machine could have done
---- it in: the longest of the times that each resource needs for its share if it never waits.
----@return LaunchStats
-function Launch:stats()
-  self:wait()
-  return self.raw:stats()
-end
-
---- Run a kernel once on every PE that holds a part of one of its tensor arguments. Tensors arrive in
---- the kernel as pointers to what the PE holds, everything else unchanged. Does not wait.
----@param name string shown in reports
----@param kernel function
----@param ... any
----@return Launch
-function M.launch(name, kernel, ...)
-  local engine = runtime.need_engine("torch.launch")
-  check_host("torch.launch")
-  if type(name) ~= "string" or type(kernel) ~= "function" then
-    error("torch.launch: expected a name, a function, and its arguments", 2)
-  end
-  local args, given, sip = table.pack(...), {}, nil
-  for i = 1, args.n do
-    if tensors.is_tensor(args[i]) then
-      tensors.check_alive(args[i], "torch.launch")
-      given[#given + 1] = args[i]
-      if sip and args[i].sip ~= sip then
-        error(("torch.launch: tensor '%s' is on sip%d, another argument on sip%d"):format(
-          args[i].name, args[i].sip, sip), 2)
-      end
-      sip = args[i].sip
-      args[i] = args[i].raw
-    end
-  end
-  if #given == 0 then
-    error("torch.launch: no tensor among the arguments; the PEs that run a kernel are those that hold "
-      .. "its tensors", 2)
-  end
-  local raw = engine:launch { name = name, sip = sip, fn = kernel, args = args, nargs = args.n,
-    targets = targets_of(given) }
-  local launch = setmetatable({ raw = raw }, Launch)
-  table.insert(runtime.launches, launch)
-  return launch
+    { dtype = array.dtype, dp = options.dp, memory = options.memory, name = options.name })
 end
 
 -- ---- devices ----

@@ -5,6 +5,7 @@
 #include "bind/bind.h"
 
 #define LAUNCH "kernbench.launch"
+#define PLAN   "kernbench.launch_plan"
 
 enum { MOST_ARGUMENTS = 10000 }; /* far below what a Lua stack holds */
 
@@ -71,57 +72,105 @@ static void instance_begin(kb_launch *launch, kb_proc *proc)
 
 /* ---- submitting ---- */
 
-/* targets = {cube, mask, cube, mask, ...}, cubes ascending; into memory that Lua owns */
-static kb_msg_target *read_targets(lua_State *L, const kb_graph *g, uint32_t *count)
+/* Who runs the kernel, while it is read: owned by Lua, so that an error frees it. */
+typedef struct plan {
+    kb_launch_sip *sips;
+    uint32_t sip_count;
+    kb_tensor **tensors;
+    uint32_t tensor_count;
+} plan;
+
+static int plan_gc(lua_State *L)
+{
+    plan *p = luaL_checkudata(L, 1, PLAN);
+    for (uint32_t i = 0; p->sips && i < p->sip_count; i++) free(p->sips[i].targets);
+    free(p->sips);
+    free(p->tensors);
+    *p = (plan){0};
+    return 0;
+}
+
+static lua_Integer integer_at(lua_State *L, lua_Integer i)
+{
+    lua_rawgeti(L, -1, i);
+    lua_Integer value = luaL_checkinteger(L, -1);
+    lua_pop(L, 1);
+    return value;
+}
+
+/* One entry {sip, cube, mask} of the targets, in ascending order. */
+static void add_target(lua_State *L, const kb_graph *g, plan *p, lua_Integer sip, lua_Integer cube,
+                       lua_Integer mask)
+{
+    if (sip < 0 || sip >= g->sips)
+        kb_error(L, "torch.launch: sip%d does not exist; there are %d", (int)sip, g->sips);
+    if (cube < 0 || cube >= kb_graph_cubes(g) || mask <= 0 || mask >> g->cube_plan.pes)
+        kb_error(L, "torch.launch: target PEs of sip%d.cube%d do not exist", (int)sip, (int)cube);
+    if (!p->sip_count || p->sips[p->sip_count - 1].sip != (int)sip)
+        p->sips[p->sip_count++] = (kb_launch_sip){
+            .sip = (int)sip,
+            .targets = kb_xcalloc((size_t)kb_graph_cubes(g), sizeof(kb_msg_target))};
+    kb_launch_sip *on = &p->sips[p->sip_count - 1];
+    on->targets[on->target_count++] = (kb_msg_target){.cube = (int)cube, .pe_mask = (uint32_t)mask};
+}
+
+/* targets = {sip, cube, mask, sip, cube, mask, ...}, ascending, every cube once */
+static void read_targets(lua_State *L, const kb_graph *g, plan *p)
 {
     lua_getfield(L, 2, "targets");
     luaL_checktype(L, -1, LUA_TTABLE);
-    lua_Unsigned n = lua_rawlen(L, -1) / 2;
+    lua_Integer n = (lua_Integer)lua_rawlen(L, -1) / 3;
     if (n == 0) kb_error(L, "torch.launch: there is no PE to launch on");
-    kb_msg_target *targets = lua_newuserdatauv(L, n * sizeof *targets, 0);
-    lua_insert(L, -2);
-    for (lua_Unsigned i = 0; i < n; i++) {
-        lua_rawgeti(L, -1, (lua_Integer)i * 2 + 1);
-        lua_rawgeti(L, -2, (lua_Integer)i * 2 + 2);
-        lua_Integer cube = luaL_checkinteger(L, -2), mask = luaL_checkinteger(L, -1);
-        if (cube < 0 || cube >= kb_graph_cubes(g) || mask <= 0 || mask >> g->cube_plan.pes)
-            kb_error(L, "torch.launch: target PEs of cube %d do not exist", (int)cube);
-        targets[i] = (kb_msg_target){.cube = (int)cube, .pe_mask = (uint32_t)mask};
-        lua_pop(L, 2);
+    p->sips = kb_xcalloc((size_t)g->sips, sizeof *p->sips);
+    lua_Integer before = -1;
+    for (lua_Integer i = 0; i < n; i++) {
+        lua_Integer sip = integer_at(L, i * 3 + 1), cube = integer_at(L, i * 3 + 2);
+        lua_Integer place = sip * kb_graph_cubes(g) + cube;
+        if (place <= before) kb_error(L, "torch.launch: targets are not in ascending order");
+        before = place;
+        add_target(L, g, p, sip, cube, integer_at(L, i * 3 + 3));
     }
-    lua_pop(L, 1); /* the targets stay on the stack */
-    *count = (uint32_t)n;
-    return targets;
+    lua_pop(L, 1);
 }
 
-/* Every tensor among the arguments has a part for every target: begin must not fail. */
-static void check_args(lua_State *L, int args, int nargs, const kb_msg *msg)
+/* The PEs of the plan all get a pointer to the tensor, and reach it: begin must not fail. */
+static void check_tensor(lua_State *L, int argument, const kb_tensor *t, const plan *p)
 {
-    for (int i = 1; i <= nargs; i++) {
-        lua_rawgeti(L, args, i);
-        const kb_tensor *t = kb_test_tensor(L, -1);
-        for (uint32_t c = 0; t && t->piece_count > 1 && c < msg->target_count; c++)
-            for (uint32_t left = msg->targets[c].pe_mask; left; left &= left - 1)
-                if (!kb_tensor_shard_of(t, msg->targets[c].cube, __builtin_ctz(left)))
+    uint32_t piece;
+    for (uint32_t s = 0; s < p->sip_count; s++) {
+        const kb_launch_sip *on = &p->sips[s];
+        if (t->maps[on->sip] != KB_MAPPED)
+            kb_error(L, "torch.launch: tensor '%s' is not mapped on sip%d", t->name, on->sip);
+        for (uint32_t c = 0; c < on->target_count; c++)
+            for (uint32_t left = on->targets[c].pe_mask; left; left &= left - 1)
+                if (!kb_tensor_piece_of(t, on->targets[c].cube, __builtin_ctz(left), &piece))
                     kb_error(L,
                              "torch.launch: argument %d, tensor '%s', is cut into parts and has "
                              "none on cube %d, pe %d, which another argument has; give both the "
                              "same placement",
-                             i, t->name, msg->targets[c].cube, __builtin_ctz(left));
-        lua_pop(L, 1);
+                             argument, t->name, on->targets[c].cube, __builtin_ctz(left));
     }
 }
 
-/* engine:launch{name, sip, fn, args = {...}, nargs, targets}: submits; does not wait. */
-static int launch_submit(lua_State *L)
+static void read_args(lua_State *L, int nargs, plan *p)
 {
-    kb_lua_engine *engine = kb_check_engine(L, 1);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    uint32_t spawn = kb_check_host(L, "torch.launch")->proc->spawn;
-    lua_settop(L, 2);
-    lua_launch *box = lua_newuserdatauv(L, sizeof *box, 1);
-    *box = (lua_launch){.engine = engine};
-    luaL_setmetatable(L, LAUNCH);
+    lua_getfield(L, 2, "args");
+    p->tensors = kb_xcalloc((size_t)nargs + 1, sizeof(kb_tensor *));
+    for (int i = 1; i <= nargs; i++) {
+        lua_rawgeti(L, -1, i);
+        kb_tensor *t = kb_test_tensor(L, -1);
+        if (t) {
+            check_tensor(L, i, t, p);
+            p->tensors[p->tensor_count++] = t;
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+/* The box of the launch on top of the stack keeps {engine, function, arguments}. */
+static void keep_program(lua_State *L)
+{
     lua_createtable(L, 3, 0);
     lua_pushvalue(L, 1);
     lua_rawseti(L, -2, 1);
@@ -132,26 +181,49 @@ static int launch_submit(lua_State *L)
     luaL_checktype(L, -1, LUA_TTABLE);
     lua_rawseti(L, -2, 3);
     lua_setiuservalue(L, 3, 1);
+}
+
+static kb_launch *submit(lua_State *L, lua_launch *box, plan *p)
+{
+    lua_getfield(L, 2, "name");
+    kb_launch_desc desc = {.name = luaL_checkstring(L, -1),
+                           .sips = p->sips,
+                           .sip_count = p->sip_count,
+                           .tensors = p->tensors,
+                           .tensor_count = p->tensor_count,
+                           .begin = instance_begin,
+                           .stop = instance_stop,
+                           .user = box,
+                           .spawn = kb_check_host(L, "torch.launch")->proc->spawn};
+    kb_launch *launch = kb_launch_submit(box->engine->e, &desc);
+    p->sip_count = 0; /* the targets have been taken over */
+    lua_pop(L, 1);
+    return launch;
+}
+
+/* engine:launch{name, fn, args = {...}, nargs, targets}: submits; does not wait. */
+static int launch_submit(lua_State *L)
+{
+    kb_lua_engine *engine = kb_check_engine(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    kb_check_host(L, "torch.launch");
+    lua_settop(L, 2);
+    lua_launch *box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = (lua_launch){.engine = engine};
+    luaL_setmetatable(L, LAUNCH);
+    keep_program(L);
     lua_getfield(L, 2, "nargs");
     lua_Integer nargs = luaL_checkinteger(L, -1);
     if (nargs > MOST_ARGUMENTS)
         kb_error(L, "torch.launch: %d arguments; a kernel takes at most %d", (int)nargs,
                  MOST_ARGUMENTS);
     box->nargs = (int)nargs;
-    lua_getfield(L, 2, "sip");
-    int sip = (int)luaL_checkinteger(L, -1);
-    lua_getfield(L, 2, "name");
-    const char *name = luaL_checkstring(L, -1);
-    kb_msg wanted = {0};
-    wanted.targets = read_targets(L, engine->e->m->graph, &wanted.target_count);
-    lua_getfield(L, 2, "args");
-    check_args(L, lua_gettop(L), box->nargs, &wanted);
-    uint32_t count = wanted.target_count;
-    kb_msg_target *targets = kb_xcalloc(count, sizeof *targets);
-    memcpy(targets, wanted.targets, count * sizeof *targets);
-    box->launch =
-        kb_launch_submit(engine->e, name, sip, targets, count, instance_begin, instance_stop, box);
-    box->launch->spawn = spawn;
+    plan *p = lua_newuserdatauv(L, sizeof *p, 0);
+    *p = (plan){0};
+    luaL_setmetatable(L, PLAN);
+    read_targets(L, engine->e->m->graph, p);
+    read_args(L, box->nargs, p);
+    box->launch = submit(L, box, p);
     kb_push_anchor(L, engine); /* it stays until the engine is closed */
     lua_pushvalue(L, 3);
     lua_rawsetp(L, -2, box->launch);
@@ -275,5 +347,9 @@ void kb_launch_open(lua_State *L)
     lua_newtable(L);
     luaL_setfuncs(L, methods, 0);
     lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+    luaL_newmetatable(L, PLAN);
+    lua_pushcfunction(L, plan_gc);
+    lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
 }

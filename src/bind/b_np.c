@@ -37,16 +37,21 @@ kb_array **kb_push_array_slot(lua_State *L)
     return slot;
 }
 
-void kb_array_pushed(lua_State *L, const kb_array *array)
+void kb_host_bytes_pushed(lua_State *L, uint64_t bytes)
 {
-    if (array->nbytes < 4096) return;
+    if (bytes < 4096) return;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &DEBT_KEY);
-    lua_Integer debt = lua_tointeger(L, -1) + (lua_Integer)array->nbytes;
+    lua_Integer debt = lua_tointeger(L, -1) + (lua_Integer)bytes;
     bool collect = debt > COLLECT_AFTER;
     lua_pop(L, 1);
     lua_pushinteger(L, collect ? 0 : debt);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &DEBT_KEY);
     if (collect) lua_gc(L, LUA_GCCOLLECT);
+}
+
+void kb_array_pushed(lua_State *L, const kb_array *array)
+{
+    kb_host_bytes_pushed(L, array->nbytes);
 }
 
 void kb_push_array(lua_State *L, kb_array *array)

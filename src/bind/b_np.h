@@ -26,6 +26,9 @@ void kb_push_array(lua_State *L, kb_array *array);
 kb_array **kb_push_array_slot(lua_State *L);
 void kb_array_pushed(lua_State *L, const kb_array *array);
 
+/* Lua has a new object that holds so much memory of the host: now and then it must collect. */
+void kb_host_bytes_pushed(lua_State *L, uint64_t bytes);
+
 /* Arguments that describe arrays: a dtype as a string or as the field `dtype` of an options table
  * (`fallback` if absent); a shape as a sequence of extents or one integer. Errors name the
  * argument. */

@@ -46,20 +46,27 @@ kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner)
     return copy;
 }
 
+/* Push a pointer to a piece as a whole; `owner` as for kb_push_ptr. */
+static void push_piece(lua_State *L, kb_ptr ptr, uint32_t piece, int owner)
+{
+    const kb_tensor *t = ptr.tensor;
+    ptr.piece = piece;
+    ptr.at = 0;
+    memcpy(ptr.shape, t->pieces[piece].extent, (size_t)t->rank * sizeof *ptr.shape);
+    kb_strides(t->rank, ptr.shape, ptr.stride);
+    kb_push_ptr(L, &ptr, owner);
+}
+
 void kb_push_pointer(lua_State *L, int index, int cube, int pe)
 {
     kb_tensor *t = kb_check_tensor(L, index);
-    const kb_shard *shard = kb_tensor_shard_of(t, cube, pe);
     kb_ptr ptr = {
         .owner = kb_tensor_box(L, index), .tensor = t, .dtype = t->dtype, .rank = t->rank};
-    if (shard)
-        ptr.piece = shard->piece;
-    else if (t->piece_count > 1)
+    uint32_t piece;
+    if (!kb_tensor_piece_of(t, cube, pe, &piece))
         kb_error(L, "tensor '%s' has no part on cube %d, pe %d, where the kernel runs", t->name,
                  cube, pe);
-    memcpy(ptr.shape, t->pieces[ptr.piece].extent, (size_t)t->rank * sizeof *ptr.shape);
-    kb_strides(t->rank, ptr.shape, ptr.stride);
-    kb_push_ptr(L, &ptr, index);
+    push_piece(L, ptr, piece, index);
 }
 
 static const kb_tensor_piece *piece_of(const kb_ptr *ptr)
@@ -154,6 +161,23 @@ void kb_push_sizes(lua_State *L, int rank, const size_t *sizes)
     }
 }
 
+/* ptr:part(cube, pe): a pointer to the part that another PE holds. */
+static int ptr_part(lua_State *L)
+{
+    const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer:part");
+    lua_Integer cube = luaL_checkinteger(L, 2), pe = luaL_checkinteger(L, 3);
+    const kb_tensor *t = ptr->tensor;
+    const kb_shard *shard = NULL;
+    if (cube == (int)cube && pe == (int)pe) shard = kb_tensor_shard_of(t, (int)cube, (int)pe);
+    if (!shard)
+        kb_error(L, "pointer:part: tensor '%s' has no part on cube %I, pe %I", t->name, cube, pe);
+    kb_ptr whole = *ptr;
+    whole.dtype = t->dtype;
+    whole.rank = t->rank;
+    push_piece(L, whole, shard->piece, 1);
+    return 1;
+}
+
 static int ptr_index(lua_State *L)
 {
     const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer");
@@ -170,10 +194,12 @@ static int ptr_index(lua_State *L)
         kb_push_sizes(L, ptr->tensor->rank, piece_of(ptr)->start);
     else if (!strcmp(key, "name"))
         lua_pushstring(L, ptr->tensor->name);
+    else if (!strcmp(key, "part"))
+        lua_pushcfunction(L, ptr_part);
     else
         return kb_error(L,
                         "a pointer has no field '%s'; it has dtype, shape, strides, global_shape, "
-                        "offset, name",
+                        "offset, name, part",
                         key);
     return 1;
 }

@@ -44,13 +44,19 @@ static int launches(lua_State *L)
         lua_createtable(L, 0, 8);
         lua_pushstring(L, l->name);
         lua_setfield(L, -2, "name");
-        set_integer(L, "sip", (uint64_t)l->msg.sip);
+        set_integer(L, "sip", (uint64_t)l->msgs[0].sip);
+        lua_createtable(L, (int)l->sip_count, 0);
+        for (uint32_t i = 0; i < l->sip_count; i++) {
+            lua_pushinteger(L, l->msgs[i].sip);
+            lua_rawseti(L, -2, (lua_Integer)i + 1);
+        }
+        lua_setfield(L, -2, "sips");
         set_integer(L, "pes", l->pe_count);
-        set_number(L, "sent_ns", kb_time_ns(l->msg.sent));
+        set_number(L, "sent_ns", kb_time_ns(kb_launch_sent(l)));
         set_number(L, "start_ns", kb_time_ns(l->start));
         set_number(L, "end_ns", kb_time_ns(l->end));
         if (e->m->energy->enabled) set_number(L, "joules", l->joules);
-        set_number(L, "completed_ns", kb_time_ns(l->msg.completed));
+        set_number(L, "completed_ns", kb_time_ns(kb_launch_completed(l)));
         lua_pushboolean(L, l->failed);
         lua_setfield(L, -2, "failed");
         lua_pushboolean(L, l->reported);

@@ -164,7 +164,7 @@ static int tl_program_id(lua_State *L)
 static int tl_num_programs(lua_State *L)
 {
     const kb_proc *proc = kb_check_kernel(L, "tl.num_programs");
-    const kb_msg *msg = &proc->launch->msg;
+    const kb_msg *msg = kb_launch_msg_of(proc);
     int count[] = {__builtin_popcount(msg->targets[proc->target].pe_mask), (int)msg->target_count,
                    proc->engine->m->graph->sips};
     lua_pushinteger(L, count[check_axis(L, "tl.num_programs")]);

@@ -185,5 +185,6 @@ void kb_bind_open(lua_State *L)
     luaL_setfuncs(L, modules, 0);
     lua_pop(L, 1);
     kb_co_open(L);
+    kb_base_open(L);
     set_path(L);
 }

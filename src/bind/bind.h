@@ -49,6 +49,9 @@ int luaopen_kernbench_core(lua_State *L); /* engine, tensors, launches, topology
 int luaopen_kernbench_core_tl(lua_State *L);
 int luaopen_kernbench_core_topo(lua_State *L);
 
+/* b_base.c: Lua's functions that are replaced */
+void kb_base_open(lua_State *L);
+
 /* b_tensor.c, b_launch.c, b_stats.c, b_worker.c, b_event.c: methods of the engine, registered by
  * b_engine.c */
 extern const luaL_Reg kb_tensor_engine_methods[];
@@ -80,6 +83,7 @@ void kb_graph_open(lua_State *L);
 typedef struct kb_lua_tensor {
     kb_tensor *t; /* null once freed */
     kb_lua_engine *engine;
+    bool freeing; /* nobody may begin to use it any more */
 } kb_lua_tensor;
 
 /* The device tensor at that index; raises if there is none or it was freed. */

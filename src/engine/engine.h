@@ -16,7 +16,7 @@ typedef struct kb_engine {
     kb_spec *spec;
     kb_machine *m;
     kb_vaspace va;
-    struct kb_slice_alloc **hbm; /* by sip * cubes + cube; the cube's slices, lazily */
+    struct kb_cube_memory **cube_memory; /* device_memory.h: by sip * cubes + cube, lazily */
     kb_memory memory;
     kb_oplog log;
     bool data; /* numbers are computed */
@@ -27,10 +27,10 @@ typedef struct kb_engine {
 
     struct kb_launch *launches, *last_launch; /* all, in the order of submission */
     uint32_t launch_count;
-    struct kb_ipcq_plan *ipcq;   /* queues between PEs: installed plans, the latest first */
-    struct kb_sram_alloc **sram; /* by sip * cubes + cube, lazily; null: nobody took any */
-    struct kb_op *ops;           /* kernel operations under way or held */
+    struct kb_ipcq_plan *ipcq; /* queues between PEs: installed plans, the latest first */
+    struct kb_op *ops;         /* kernel operations under way or held */
     struct kb_tensor *tensors;
+    struct kb_host_work *host_work; /* under way */
     uint64_t tensor_count;
     uint64_t host_bytes_written, host_bytes_read;
     uint64_t submissions; /* of work to the device: launches and transfers */
@@ -45,11 +45,6 @@ typedef struct kb_engine_options {
 
 int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *err);
 void kb_engine_destroy(kb_engine *engine);
-
-/* HBM of a slice: take or give back bytes, in physical addresses. */
-int kb_engine_hbm_take(kb_engine *engine, int sip, int cube, int slice, uint64_t bytes,
-                       kb_paddr *pa, kb_err *err);
-void kb_engine_hbm_give(kb_engine *engine, int sip, int cube, int slice, kb_paddr pa);
 
 /* Called between events, every few million of them. */
 typedef void (*kb_progress)(void *user, const kb_engine *engine);

@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/sram.h"
+#include "engine/device_memory.h"
 
 enum {
-    RING_ALIGN = 256,
     MOST_SLOTS = 65536,
     LARGEST_SLOT = 1 << 30,
     MOST_CREDIT_BYTES = 4096,
@@ -196,38 +195,27 @@ static int check(draft *d)
 
 /* ---- memory of rings ---- */
 
+static kb_memory_place place_of(const kb_ipcq_plan *plan, const kb_ipcq_block *block)
+{
+    kb_memory_kind kind = plan->shape.buffer == KB_IPCQ_HBM    ? KB_IN_HBM
+                          : plan->shape.buffer == KB_IPCQ_SRAM ? KB_IN_SRAM
+                                                               : KB_IN_TCM;
+    const kb_pe *pe = block->pe;
+    return (kb_memory_place){kind, pe->sip, pe->cube, pe->number};
+}
+
 static int take_memory(const kb_ipcq_plan *plan, const kb_ipcq_block *block, kb_paddr *pa,
                        kb_err *err)
 {
-    kb_engine *engine = plan->engine;
-    kb_pe *pe = block->pe;
     uint64_t bytes = (uint64_t)block->count * plan->shape.n_slots * plan->shape.slot_bytes;
-    if (plan->shape.buffer == KB_IPCQ_HBM)
-        return kb_engine_hbm_take(engine, pe->sip, pe->cube,
-                                  kb_graph_own_slice(engine->m->graph, pe->number), bytes, pa, err);
-    if (plan->shape.buffer == KB_IPCQ_SRAM)
-        return kb_engine_sram_take(engine, pe->sip, pe->cube, bytes, pa, err);
-    kb_location at = {.sip = (uint32_t)pe->sip,
-                      .die_kind = KB_DIE_CUBE,
-                      .die = (uint32_t)pe->cube,
-                      .unit = KB_UNIT_PE_TCM,
-                      .index = (uint32_t)pe->number};
-    int status = kb_alloc_take(&pe->tcm, bytes, RING_ALIGN, &at.offset, err);
-    return status ? status : kb_paddr_encode(&engine->m->layout, &at, pa, err);
+    kb_memory_place place = place_of(plan, block);
+    return kb_device_memory_take(plan->engine, &place, bytes, pa, err);
 }
 
 static void give_memory(const kb_ipcq_plan *plan, const kb_ipcq_block *block, kb_paddr pa)
 {
-    kb_engine *engine = plan->engine;
-    kb_pe *pe = block->pe;
-    kb_location at;
-    if (plan->shape.buffer == KB_IPCQ_HBM)
-        kb_engine_hbm_give(engine, pe->sip, pe->cube,
-                           kb_graph_own_slice(engine->m->graph, pe->number), pa);
-    else if (plan->shape.buffer == KB_IPCQ_SRAM)
-        kb_engine_sram_give(engine, pe->sip, pe->cube, pa);
-    else if (!kb_paddr_decode(&engine->m->layout, pa, &at, NULL))
-        kb_alloc_give(&pe->tcm, at.offset, NULL);
+    kb_memory_place place = place_of(plan, block);
+    kb_device_memory_give(plan->engine, &place, pa);
 }
 
 static void give_all(kb_ipcq_plan *plan)

@@ -26,6 +26,18 @@ static double joules_so_far(const kb_launch *launch)
     return energy.total;
 }
 
+static kb_msg *msg_on(const kb_launch *launch, int sip)
+{
+    kb_msg *msg = launch->msgs;
+    while (msg->sip != sip) msg++;
+    return msg;
+}
+
+const kb_msg *kb_launch_msg_of(const kb_proc *proc)
+{
+    return msg_on(proc->launch, proc->pe->sip);
+}
+
 static void report(kb_launch *launch, kb_pe *pe, int target)
 {
     launch->end = launch->engine->sim->now;
@@ -34,7 +46,7 @@ static void report(kb_launch *launch, kb_pe *pe, int target)
         kb_launch_use_end(launch);
     }
     kb_pe_cpu_end(pe);
-    kb_msg_report(&launch->msg, target, pe->number);
+    kb_msg_report(msg_on(launch, pe->sip), target, pe->number);
 }
 
 static void begin_on_pe(void *object, kb_pe *pe)
@@ -75,32 +87,67 @@ static void completed(kb_sim *sim, void *object, uint64_t arg)
     (void)arg;
     kb_launch *launch = object;
     kb_completion_part(&launch->done, sim);
+    if (!kb_completion_done(&launch->done)) return;
+    for (uint32_t i = 0; i < launch->tensor_count; i++) kb_tensor_unuse(launch->tensors[i]);
+    launch->tensor_count = 0;
 }
 
-kb_launch *kb_launch_submit(kb_engine *engine, const char *name, int sip, kb_msg_target *targets,
-                            uint32_t target_count, void (*begin)(kb_launch *, kb_proc *),
-                            void (*stop)(kb_proc *), void *user)
+static void fill_messages(kb_launch *launch, const kb_launch_desc *desc)
+{
+    launch->msgs = kb_xcalloc(desc->sip_count, sizeof *launch->msgs);
+    launch->sip_count = desc->sip_count;
+    for (uint32_t i = 0; i < desc->sip_count; i++) {
+        const kb_launch_sip *on = &desc->sips[i];
+        launch->msgs[i] = (kb_msg){.m = launch->engine->m,
+                                   .sip = on->sip,
+                                   .synchronised = true,
+                                   .component = KB_PE_CPU,
+                                   .targets = on->targets,
+                                   .target_count = on->target_count,
+                                   .deliver = deliver,
+                                   .done = completed,
+                                   .object = launch};
+        for (uint32_t t = 0; t < on->target_count; t++)
+            launch->pe_count += (uint32_t)__builtin_popcount(on->targets[t].pe_mask);
+    }
+}
+
+static void use_tensors(kb_launch *launch, const kb_launch_desc *desc)
+{
+    launch->tensors = kb_xcalloc(desc->tensor_count + 1, sizeof(kb_tensor *));
+    launch->tensor_count = desc->tensor_count;
+    for (uint32_t i = 0; i < desc->tensor_count; i++) {
+        launch->tensors[i] = desc->tensors[i];
+        kb_tensor_use(desc->tensors[i]);
+    }
+}
+
+static void send(kb_launch *launch)
+{
+    if (launch->sip_count == 1) {
+        kb_msg_send(launch->msgs);
+        return;
+    }
+    kb_msg **group = kb_xmalloc(launch->sip_count * sizeof(kb_msg *));
+    for (uint32_t i = 0; i < launch->sip_count; i++) group[i] = &launch->msgs[i];
+    kb_msg_send_group(group, launch->sip_count);
+    free(group);
+}
+
+kb_launch *kb_launch_submit(kb_engine *engine, const kb_launch_desc *desc)
 {
     kb_launch *launch = kb_xcalloc(1, sizeof *launch);
     *launch = (kb_launch){.engine = engine,
-                          .name = kb_xstrdup(name),
+                          .name = kb_xstrdup(desc->name),
                           .number = engine->launch_count,
-                          .msg = {.m = engine->m,
-                                  .sip = sip,
-                                  .synchronised = true,
-                                  .component = KB_PE_CPU,
-                                  .targets = targets,
-                                  .target_count = target_count,
-                                  .deliver = deliver,
-                                  .done = completed,
-                                  .object = launch},
-                          .begin = begin,
-                          .stop = stop,
-                          .user = user};
-    for (uint32_t t = 0; t < target_count; t++)
-        launch->pe_count += (uint32_t)__builtin_popcount(targets[t].pe_mask);
+                          .spawn = desc->spawn,
+                          .begin = desc->begin,
+                          .stop = desc->stop,
+                          .user = desc->user};
+    fill_messages(launch, desc);
+    use_tensors(launch, desc);
     launch->instances = kb_xcalloc(launch->pe_count, sizeof *launch->instances);
-    kb_completion_init(&launch->done, 1);
+    kb_completion_init(&launch->done, launch->sip_count);
     if (engine->last_launch)
         engine->last_launch->next = launch;
     else
@@ -108,8 +155,21 @@ kb_launch *kb_launch_submit(kb_engine *engine, const char *name, int sip, kb_msg
     engine->last_launch = launch;
     engine->launch_count++;
     engine->submissions++;
-    kb_msg_send(&launch->msg);
+    send(launch);
     return launch;
+}
+
+kb_time kb_launch_sent(const kb_launch *launch)
+{
+    return launch->msgs[0].sent;
+}
+
+kb_time kb_launch_completed(const kb_launch *launch)
+{
+    kb_time last = 0;
+    for (uint32_t i = 0; i < launch->sip_count; i++)
+        if (launch->msgs[i].completed > last) last = launch->msgs[i].completed;
+    return last;
 }
 
 static void add_error(kb_launch *launch, const char *error)
@@ -196,7 +256,9 @@ void kb_launch_free_all(kb_engine *engine)
 {
     for (kb_launch *launch = engine->launches; launch;) {
         kb_launch *next = launch->next;
-        free(launch->msg.targets);
+        for (uint32_t i = 0; i < launch->sip_count; i++) free(launch->msgs[i].targets);
+        free(launch->msgs);
+        free(launch->tensors);
         free(launch->instances);
         free(launch->errors);
         kb_vec_free(&launch->use.slices);

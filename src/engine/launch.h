@@ -1,14 +1,15 @@
 /* Kernel launches: one KernelLaunch message per SIP, an instance of the kernel on every target PE.
  *
- * Launches of a SIP run one after another in the order of submission; all instances of one begin at
- * the same picosecond (law T8). If instances fail, the others are stopped when everything due at
- * that picosecond has happened, so that all that fail together have their say; the launch completes
- * as failed. */
+ * Launches of a SIP run one after another in the order of submission; all instances of one, on all
+ * of its SIPs, begin at the same picosecond (law T8): the messages to several SIPs are a group. If
+ * instances fail, the others are stopped when everything due at that picosecond has happened, so
+ * that all that fail together have their say; the launch completes as failed. */
 #ifndef KB_ENGINE_LAUNCH_H
 #define KB_ENGINE_LAUNCH_H
 
 #include "engine/engine.h"
 #include "engine/launch_use.h"
+#include "engine/tensor.h"
 #include "hw/msg.h"
 
 typedef struct kb_launch {
@@ -17,8 +18,11 @@ typedef struct kb_launch {
     uint32_t spawn;         /* of the worker that submitted it; 0: the bench did */
     char *name;
     uint32_t number; /* in that order, from 0 */
-    kb_msg msg;
-    kb_completion done; /* at the host */
+    kb_msg *msgs;    /* one for each SIP, in ascending order */
+    uint32_t sip_count;
+    kb_completion done;  /* at the host, of all SIPs */
+    kb_tensor **tensors; /* in use until then */
+    uint32_t tensor_count;
     uint32_t pe_count;
     struct kb_instance *instances;
     uint32_t delivered, started, ended;
@@ -37,11 +41,34 @@ typedef struct kb_launch {
     void *user;
 } kb_launch;
 
-/* Targets: cubes in ascending order with their PEs. Takes over `targets` (malloc). Submits now. The
- * engine owns the launch. */
-kb_launch *kb_launch_submit(kb_engine *engine, const char *name, int sip, kb_msg_target *targets,
-                            uint32_t target_count, void (*begin)(kb_launch *, kb_proc *),
-                            void (*stop)(kb_proc *), void *user);
+/* The part of a launch on one SIP: cubes in ascending order with their PEs. */
+typedef struct kb_launch_sip {
+    int sip;
+    kb_msg_target *targets; /* malloc */
+    uint32_t target_count;
+} kb_launch_sip;
+
+typedef struct kb_launch_desc {
+    const char *name;
+    const kb_launch_sip *sips; /* in ascending order */
+    uint32_t sip_count;
+    kb_tensor *const *tensors; /* that it uses */
+    uint32_t tensor_count;
+    void (*begin)(kb_launch *launch, kb_proc *proc);
+    void (*stop)(kb_proc *proc);
+    void *user;
+    uint32_t spawn; /* of the worker that submits it; 0: the bench does */
+} kb_launch_desc;
+
+/* Submit now. Takes over the targets. The engine owns the launch. */
+kb_launch *kb_launch_submit(kb_engine *engine, const kb_launch_desc *desc);
+
+/* The message that started an instance: who runs the kernel on its SIP. */
+const kb_msg *kb_launch_msg_of(const kb_proc *proc);
+
+/* When the host sent it, and when the host knew that all of it was complete. */
+kb_time kb_launch_sent(const kb_launch *launch);
+kb_time kb_launch_completed(const kb_launch *launch);
 
 /* The code of an instance has ended; `error` is null or its message. Without an error the instance
  * ends when the operations that it has not waited for are complete too. The process is freed then.

@@ -36,10 +36,9 @@ static void add_pe(kb_launch_use *use, kb_machine *m, kb_pe *pe, uint64_t sign)
     for (int s = 0; s < 4; s++) use->macs_by_size[s] += sign * pe->macs_by_size[s];
 }
 
-static void add_pes(kb_launch *launch, uint64_t sign)
+static void add_pes_of(kb_launch *launch, const kb_msg *msg, uint64_t sign)
 {
     kb_machine *m = launch->engine->m;
-    const kb_msg *msg = &launch->msg;
     for (uint32_t t = 0; t < msg->target_count; t++)
         for (uint32_t left = msg->targets[t].pe_mask; left; left &= left - 1) {
             int number = __builtin_ctz(left);
@@ -47,12 +46,20 @@ static void add_pes(kb_launch *launch, uint64_t sign)
         }
 }
 
+static void add_pes(kb_launch *launch, uint64_t sign)
+{
+    for (uint32_t i = 0; i < launch->sip_count; i++) add_pes_of(launch, &launch->msgs[i], sign);
+}
+
 /* ---- HBM slices ---- */
 
 static bool is_slice_of(const kb_launch *launch, const kb_device *device)
 {
-    return device->class->kind == KB_HBM_CTRL && device->class->moved &&
-           kb_graph_place(device->m->graph, device->node).sip == launch->msg.sip;
+    if (device->class->kind != KB_HBM_CTRL || !device->class->moved) return false;
+    int sip = kb_graph_place(device->m->graph, device->node).sip;
+    for (uint32_t i = 0; i < launch->sip_count; i++)
+        if (launch->msgs[i].sip == sip) return true;
+    return false;
 }
 
 static uint64_t bytes_of(const kb_device *device)

@@ -33,7 +33,7 @@ typedef struct kb_launch_use {
     kb_time busy[KB_USE_COUNT]; /* a DMA channel counts as busy by the share of it that is */
     uint64_t dma_bytes[2], fetch_bytes, store_bytes, commands, macs;
     uint64_t macs_by_size[4];
-    uint64_t slice_bytes;    /* of the slice of the SIP that moved most */
+    uint64_t slice_bytes;    /* of the slice that moved most, of the SIPs */
     kb_vec(uint64_t) slices; /* private: node and bytes before, by turns */
 } kb_launch_use;
 

@@ -1,14 +1,20 @@
 /* Device tensors: where their parts are, and moving them to and from the host.
  *
  * A tensor lives on one SIP. It is cut into pieces (rectangles of elements that cover it); a piece
- * has one or more shards, copies of it in the HBM slices of PEs. It has one contiguous virtual
- * range, in which every piece begins on a page; each PE sees its own copy of a piece if it has one,
- * else one of its cube, else the first. Mapping is a message to every PE of the SIP. */
+ * has one or more shards, copies of it in the HBM slice, the SRAM or the TCM of PEs. In SRAM, the
+ * PEs of a cube share one copy. It has one contiguous virtual range, in which every piece begins on
+ * a page; each PE sees its own copy of a piece if it has one, else one of its cube, else the first.
+ *
+ * Mapping is a message to every PE of a SIP: of the tensor's own when it is made, of another before
+ * its PEs use it. A PE there sees what the PE with its numbers sees on the tensor's SIP. */
 #ifndef KB_ENGINE_TENSOR_H
 #define KB_ENGINE_TENSOR_H
 
+#include "engine/device_memory.h"
 #include "engine/engine.h"
 #include "hw/msg.h"
+
+struct kb_host_work;
 
 typedef struct kb_tensor_piece {
     size_t start[KB_MAX_RANK], extent[KB_MAX_RANK];
@@ -20,14 +26,18 @@ typedef struct kb_tensor_piece {
 typedef struct kb_shard {
     int cube, pe;
     uint32_t piece;
+    bool shared; /* the memory is that of the shard before it in this cube with that piece */
     kb_paddr pa;
 } kb_shard;
+
+typedef enum kb_map_state { KB_UNMAPPED, KB_MAP_CHANGES, KB_MAPPED } kb_map_state;
 
 typedef struct kb_tensor {
     kb_engine *engine;
     struct kb_tensor *prev, *next;
     char *name;
     int sip;
+    kb_memory_kind memory;
     kb_dtype dtype;
     int rank;
     size_t shape[KB_MAX_RANK];
@@ -37,12 +47,15 @@ typedef struct kb_tensor {
     uint32_t piece_count;
     kb_shard *shards; /* sorted by cube and PE, at most one for each */
     uint32_t shard_count;
-    bool mapped;
+    unsigned char *maps; /* kb_map_state by SIP */
+    uint32_t users;      /* launches and host work under way */
+    bool doomed;         /* to be destroyed when nobody uses it any more */
 } kb_tensor;
 
 typedef struct kb_tensor_desc {
     const char *name; /* null: made up */
     int sip;
+    kb_memory_kind memory;
     kb_dtype dtype;
     int rank;
     const size_t *shape;
@@ -53,41 +66,51 @@ typedef struct kb_tensor_desc {
 } kb_tensor_desc;
 
 /* Take addresses and memory. KB_EINVAL for a description that makes no sense, KB_ENOSPC when a
- * slice or the virtual space is full, KB_ELIMIT when the host's memory is. */
+ * memory or the virtual space is full, KB_ELIMIT when the host's memory is. */
 int kb_tensor_create(kb_engine *engine, const kb_tensor_desc *desc, kb_tensor **out, kb_err *err);
 
-/* Give everything back at once, without a message: for collected tensors and the end. */
+/* Unmap and give everything back without a message, now or when the last user is done: for
+ * collected tensors. */
 void kb_tensor_destroy(kb_tensor *tensor);
-void kb_tensor_free_all(kb_engine *engine);
+void kb_tensor_free_all(kb_engine *engine); /* the engine ends */
+
+/* Somebody uses it until he says that he does not. */
+void kb_tensor_use(kb_tensor *tensor);
+void kb_tensor_unuse(kb_tensor *tensor);
 
 /* The shard of a PE, or NULL. */
 const kb_shard *kb_tensor_shard_of(const kb_tensor *tensor, int cube, int pe);
 
-/* ---- work under way between host and device ---- */
+/* The piece that a PE gets a pointer to: its own; else the only one of its cube, or of the tensor.
+ * False if neither is. */
+bool kb_tensor_piece_of(const kb_tensor *tensor, int cube, int pe, uint32_t *piece);
 
-/* Counts down the messages and transactions of one host call; the caller waits for `done`, then
- * finishes it. */
-typedef struct kb_host_work {
-    kb_engine *engine;
-    kb_tensor *tensor;
-    kb_completion done;
-    kb_time started, ended;
-    uint64_t bytes;
-    kb_msg msg;
-    uint64_t *applied; /* bit per cube */
-} kb_host_work;
+/* Host memory that its contents take. */
+uint64_t kb_tensor_host_bytes(const kb_tensor *tensor);
 
-/* Start mapping (or unmapping) the tensor in the MMUs of its SIP. */
-kb_host_work *kb_tensor_map(kb_tensor *tensor, bool map);
+/* ---- work under way between host and device; the caller gets a reference, see host_work.h ---- */
 
-/* Start writing every shard / reading one shard of every piece over the fabric. */
-int kb_tensor_start_write(kb_tensor *tensor, kb_host_work **out, kb_err *err);
-int kb_tensor_start_read(kb_tensor *tensor, kb_host_work **out, kb_err *err);
-void kb_host_work_free(kb_host_work *work);
+/* Map the tensor in the MMUs of a SIP: the work that does so, whoever began it; NULL if it is
+ * mapped there. Not while it is being unmapped. */
+struct kb_host_work *kb_tensor_map(kb_tensor *tensor, int sip);
+
+/* Unmap it wherever it is mapped; nobody else must use it. */
+struct kb_host_work *kb_tensor_unmap(kb_tensor *tensor);
+
+/* Start writing the elements of a region into every copy / reading them from one, over the fabric.
+ * Only their bytes move. The region lies inside the tensor; NULL means all of it. */
+int kb_tensor_start_write(kb_tensor *tensor, const kb_region *region, struct kb_host_work **out,
+                          kb_err *err);
+int kb_tensor_start_read(kb_tensor *tensor, const kb_region *region, struct kb_host_work **out,
+                         kb_err *err);
 
 /* Contents, after the transfer: settle the op log, then copy. No time passes. `array` has the
- * tensor's shape and type. */
-int kb_tensor_scatter(kb_tensor *tensor, const kb_array *array, kb_err *err);
-int kb_tensor_gather(kb_tensor *tensor, kb_array **out, kb_err *err);
+ * region's extents and the tensor's type. */
+int kb_tensor_scatter(kb_tensor *tensor, const kb_region *region, const kb_array *array,
+                      kb_err *err);
+int kb_tensor_gather(kb_tensor *tensor, const kb_region *region, kb_array **out, kb_err *err);
+
+/* Private to tensor*.c: unmap on every SIP, without a message. */
+void kb_tensor_forget_maps(kb_tensor *tensor);
 
 #endif

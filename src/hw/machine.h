@@ -8,6 +8,7 @@
 
 #include "addr/pagetable.h"
 #include "addr/physaddr.h"
+#include "addr/vaspace.h"
 #include "base/pool.h"
 #include "hw/device.h"
 #include "sim/link.h"
@@ -49,6 +50,7 @@ typedef struct kb_machine {
     struct kb_flow *flow;       /* finite buffers; null: they are not */
     kb_die_state system, *dies; /* dies: by sip * graph->dies + die */
     kb_path path;               /* scratch for routes */
+    const kb_vaspace *va;       /* what is in use, for messages about addresses; or null */
 
     struct kb_ipcq_state *ipcq;              /* queues between PEs (pe/pe_ipcq.h) */
     kb_pool tiles;                           /* of composites, under way */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "engine/host_work.h"
 #include "engine/launch.h"
 #include "engine/stats.h"
 #include "engine/tensor.h"
@@ -119,10 +120,10 @@ static kb_tensor *columns(kb_engine *engine)
 
 static void map(kb_tensor *t)
 {
-    kb_host_work *work = kb_tensor_map(t, true);
+    kb_host_work *work = kb_tensor_map(t, 0);
     run(t->engine);
     assert_true(kb_completion_done(&work->done));
-    kb_host_work_free(work);
+    kb_host_work_release(work);
 }
 
 static void scattered_elements_are_gathered_again(void **state)
@@ -134,13 +135,13 @@ static void scattered_elements_are_gathered_again(void **state)
     kb_array *array, *back;
     assert_int_equal(kb_array_create(KB_I32, 2, t->shape, &array, NULL), 0);
     for (int i = 0; i < 16; i++) ((int32_t *)array->data)[i] = 100 + i;
-    assert_int_equal(kb_tensor_scatter(t, array, NULL), 0);
+    assert_int_equal(kb_tensor_scatter(t, NULL, array, NULL), 0);
     /* PE 5 holds elements 5 and 13 */
     const kb_shard *shard = kb_tensor_shard_of(t, 0, 5);
     const int32_t *held = (const int32_t *)kb_memory_at(&engine->memory, shard->pa, 8);
     assert_int_equal(held[0], 105);
     assert_int_equal(held[1], 113);
-    assert_int_equal(kb_tensor_gather(t, &back, NULL), 0);
+    assert_int_equal(kb_tensor_gather(t, NULL, &back, NULL), 0);
     assert_memory_equal(back->data, array->data, 64);
     kb_array_release(array);
     kb_array_release(back);
@@ -233,7 +234,10 @@ static kb_launch *submit(kb_engine *engine, tally *t)
     kb_msg_target *targets = kb_xcalloc(2, sizeof *targets);
     targets[0] = (kb_msg_target){.cube = 0, .pe_mask = 0xff};
     targets[1] = (kb_msg_target){.cube = 1, .pe_mask = 0x0f};
-    return kb_launch_submit(engine, "k", 0, targets, 2, begin, stop, t);
+    kb_launch_sip on = {.sip = 0, .targets = targets, .target_count = 2};
+    kb_launch_desc desc = {
+        .name = "k", .sips = &on, .sip_count = 1, .begin = begin, .stop = stop, .user = t};
+    return kb_launch_submit(engine, &desc);
 }
 
 static void every_target_runs_once_from_the_same_picosecond(void **state)
@@ -247,7 +251,7 @@ static void every_target_runs_once_from_the_same_picosecond(void **state)
     assert_true(kb_completion_done(&launch->done));
     assert_false(launch->failed);
     assert_int_equal(launch->end - launch->start, 5000);
-    assert_int_equal(launch->start, launch->msg.target_start);
+    assert_int_equal(launch->start, launch->msgs[0].target_start);
     kb_stats stats;
     kb_stats_collect(engine, &stats);
     assert_int_equal(stats.violation_count, 0);
@@ -310,11 +314,11 @@ static void an_engine_can_be_dropped_in_the_middle(void **state)
     kb_tensor *tensor = columns(engine);
     map(tensor);
     kb_host_work *work;
-    assert_int_equal(kb_tensor_start_write(tensor, &work, NULL), 0);
+    assert_int_equal(kb_tensor_start_write(tensor, NULL, &work, NULL), 0);
     submit(engine, &t);
     assert_int_equal(kb_engine_run(engine, KB_TIME_NEVER, 10, NULL, NULL), KB_RUN_EVENTS);
     kb_engine_destroy(engine); /* leak checkers watch */
-    kb_host_work_free(work);
+    kb_host_work_release(work);
 }
 
 int main(void)

@@ -2,8 +2,9 @@
 local lu = require "luaunit"
 local dp = require "kernbench.dp"
 local helper = require "tests.lua.helper"
+local np = require "kernbench.np"
 
-local MACHINE = { sips = 2, cubes = 4, pes = 8 }
+local MACHINE = { sips = 2, cubes = 4, mesh_w = 2, mesh_h = 2, pes = 8 }
 local POLICIES = { "replicate", "column_wise", "row_wise" }
 
 -- {["cube.pe"] = {start, extent}} of every shard.
@@ -15,7 +16,7 @@ local function placed(shape, options, machine)
     lu.assertNil(at[key], "two shards on " .. key)
     at[key] = pieces[flat[i + 2] + 1]
   end
-  return at, pieces
+  return at, pieces, flat
 end
 
 local function message_of(fn, ...)
@@ -91,7 +92,81 @@ function TestShards:test_without_a_policy_a_tensor_lives_on_the_first_pe()
   lu.assertEquals(pieces[1].extent, { 7, 11 })
 end
 
+local TestTiles = {}
+
+function TestTiles:test_cubes_are_tiled_as_they_lie_and_pes_in_two_rows()
+  -- cube 2 is in row 1, column 0 of the mesh; PE 6 of 8 in row 1, column 2 of 2 x 4
+  local at = placed({ 8, 32 }, { cube = "tiled_2d", pe = "tiled_2d" })
+  lu.assertEquals(at["2.6"], { start = { 1 * 4 + 1 * 2, 0 * 16 + 2 * 4 }, extent = { 2, 4 } })
+  at = placed({ 4, 9 }, { pe = "tiled_2d", num_pes = 3 }) -- an odd number: one row
+  lu.assertEquals(at["1.2"], { start = { 0, 6 }, extent = { 4, 3 } })
+end
+
+function TestTiles:test_a_grid_may_be_given_and_says_how_many_are_used()
+  local at = placed({ 6, 8 }, { cube = "tiled_2d", cube_grid = { 3, 1 }, pe = "tiled_2d", pe_grid = { 1, 4 } })
+  lu.assertEquals(at["2.3"], { start = { 4, 6 }, extent = { 2, 2 } })
+  lu.assertNil(at["3.0"])
+  lu.assertNil(at["0.4"])
+end
+
+function TestTiles:test_of_three_dimensions_the_first_and_the_last_are_cut()
+  local at = placed({ 4, 5, 8 }, { cube = "tiled_2d" })
+  lu.assertEquals(at["1.0"], { start = { 0, 0, 4 }, extent = { 2, 5, 4 } })
+end
+
+function TestTiles:test_padded_parts_are_shorter_at_the_end_or_missing()
+  -- 10 rows over 4 cubes: 3 + 3 + 3 + 1; 5 columns over 8 PEs: one each for the first five
+  local at = placed({ 10, 5 }, { cube = "row_wise", pe = "column_wise", pad = true })
+  lu.assertEquals(at["3.4"], { start = { 9, 4 }, extent = { 1, 1 } })
+  lu.assertNil(at["0.5"])
+  -- 9 rows over 4 cubes are 3 + 3 + 3 + 0
+  at = placed({ 9, 2 }, { cube = "row_wise", num_pes = 1, pad = true })
+  lu.assertEquals(at["2.0"].extent, { 3, 2 })
+  lu.assertNil(at["3.0"])
+end
+
+-- Every element is held as often as there are copies, whatever the sizes and grids.
+function TestTiles:test_random_placements_hold_every_element_once_per_copy()
+  local random = np.random(11)
+  local function draw(list) return list[random:randint(0, #list, 1):item() + 1] end
+  local names = { "replicate", "row_wise", "column_wise", "tiled_2d" }
+  for _ = 1, 150 do
+    local rows, columns = draw { 1, 3, 8, 13 }, draw { 2, 5, 16, 31 }
+    local cube, pe = draw(names), draw(names)
+    local cubes, pes = draw { 1, 3, 4 }, draw { 1, 2, 5, 8 }
+    local _, pieces, flat = placed({ rows, columns }, { cube = cube, pe = pe, num_cubes = cubes, num_pes = pes,
+      cube_grid = cube == "tiled_2d" and { 1, cubes } or nil, pad = true })
+    local held = np.zeros({ rows, columns }, "i64")
+    for i = 1, #flat, 3 do
+      local piece = pieces[flat[i + 2] + 1]
+      local key = { { piece.start[1], piece.start[1] + piece.extent[1] },
+        { piece.start[2], piece.start[2] + piece.extent[2] } }
+      held[key] = held[key] + 1
+    end
+    local copies = (cube == "replicate" and cubes or 1) * (pe == "replicate" and pes or 1)
+    lu.assertEquals({ held:min(), held:max() }, { copies, copies })
+  end
+end
+
 local TestErrors = {}
+
+function TestErrors:test_grids_that_make_no_sense()
+  lu.assertEquals(message_of(dp.shards, { 6, 7 }, dp.policy { cube = "tiled_2d", cube_grid = { 2, 2 } }, MACHINE),
+    "dimension 1 has 7 elements, which 2 columns of cubes cannot share evenly (tiled_2d)")
+  lu.assertEquals(message_of(dp.shards, { 8 }, dp.policy { pe = "tiled_2d" }, MACHINE),
+    "tiled_2d cuts rows and columns; the tensor has one dimension")
+  lu.assertEquals(message_of(dp.shards, { 8, 8 }, dp.policy { cube = "tiled_2d", num_cubes = 3 }, MACHINE),
+    "tiled_2d over 3 of 4 cubes needs cube_grid = {rows, columns}")
+  lu.assertStrContains(message_of(dp.policy, { pe = "tiled_2d", pe_grid = { 2, 3 }, num_pes = 8 }),
+    "pe_grid is 2 x 3, which is not the 8 of num_pes")
+  lu.assertStrContains(message_of(dp.policy, { cube_grid = { 2, 2 } }),
+    'cube_grid is for cube = "tiled_2d", which is "replicate"')
+  for _, bad in ipairs { 4, { 2 }, { 2, 0 }, { 1, 2, 3 }, { "2", 2 } } do
+    lu.assertStrContains(message_of(dp.policy, { pe = "tiled_2d", pe_grid = bad }),
+      "pe_grid: expected {rows, columns}, two integers of at least 1")
+  end
+  lu.assertStrContains(message_of(dp.policy, { pad = 3 }), "pad is 3; expected true or false")
+end
 
 function TestErrors:test_sizes_that_do_not_divide_name_the_dimension_and_the_count()
   local policy = dp.policy { cube = "row_wise", pe = "column_wise" }
@@ -132,6 +207,8 @@ function TestErrors:test_policies_are_known_and_shown()
   lu.assertFalse(dp.is_policy { cube = "replicate", pe = "replicate" })
   lu.assertEquals(tostring(policy),
     'DPPolicy{cube = "replicate", pe = "row_wise", num_cubes = 2, num_pes = all}')
+  lu.assertEquals(tostring(dp.policy { cube = "tiled_2d", cube_grid = { 1, 2 }, pad = true }),
+    'DPPolicy{cube = "tiled_2d", pe = "replicate", num_cubes = 2, num_pes = all, cube_grid = {1, 2}, pad = true}')
 end
 
-helper.main { TestShards = TestShards, TestErrors = TestErrors }
+helper.main { TestShards = TestShards, TestTiles = TestTiles, TestErrors = TestErrors }

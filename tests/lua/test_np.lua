@@ -345,6 +345,59 @@ function files.test_bad_files_say_what_is_wrong()
   fails("No such file", np.load, path)
 end
 
+-- Debian's python3-numpy, where it is: it reads what we write, and we read what it writes.
+local PYTHON = "/usr/bin/python3"
+
+local function run_numpy(program, ...)
+  local path = os.tmpname()
+  local file <close> = assert(io.open(path, "w"))
+  file:write("import sys\nimport numpy as np\n", program)
+  file:flush()
+  local ok = os.execute(table.concat({ PYTHON, path, ... }, " ") .. " 2>&1")
+  os.remove(path)
+  return ok
+end
+
+local NUMPY_NAMES = { f16 = "float16", f32 = "float32", f64 = "float64", i8 = "int8", i16 = "int16", i32 = "int32",
+  i64 = "int64", u8 = "uint8", u16 = "uint16", u32 = "uint32", u64 = "uint64", bool = "bool" }
+
+function files.test_numpy_reads_what_we_write_and_writes_what_we_read()
+  if not os.execute(PYTHON .. " -c 'import numpy' 2>/dev/null") then lu.skip "python3-numpy is not installed" end
+  local folder = os.tmpname()
+  os.remove(folder)
+  assert(os.execute("mkdir " .. folder))
+  local names = {}
+  for ours, theirs in pairs(NUMPY_NAMES) do
+    local shape = { 3, 2, 5 }
+    np.save(("%s/%s.npy"):format(folder, theirs), np.arange(30, { dtype = "i64" }):reshape(shape):astype(ours))
+    names[#names + 1] = theirs
+  end
+  np.save(folder .. "/scalar.npy", np.array(2.5))
+  np.save(folder .. "/none.npy", np.zeros { 0, 3 })
+  table.sort(names)
+  lu.assertTrue(run_numpy([[
+folder = sys.argv[1] + "/"
+for name in sys.argv[2:]:
+    a = np.load(folder + name + ".npy")
+    expected = np.arange(30).reshape(3, 2, 5).astype(name)
+    assert a.dtype == expected.dtype and a.shape == (3, 2, 5) and (a == expected).all(), name
+    np.save(folder + name + "_c.npy", a[::-1].copy())
+    np.save(folder + name + "_f.npy", np.asfortranarray(a[:, :, ::2]))
+assert np.load(folder + "scalar.npy") == 2.5 and np.load(folder + "scalar.npy").shape == ()
+assert np.load(folder + "none.npy").shape == (0, 3)
+]], folder, table.unpack(names)))
+  for ours, theirs in pairs(NUMPY_NAMES) do
+    local a = np.arange(30, { dtype = "i64" }):reshape { 3, 2, 5 }:astype(ours)
+    local reversed = np.stack { a[2], a[1], a[0] }
+    lu.assertTrue(np.array_equal(np.load(("%s/%s_c.npy"):format(folder, theirs)), reversed), theirs)
+    local every_other = a[{ {}, {}, { 0, 5, 2 } }]
+    local back = np.load(("%s/%s_f.npy"):format(folder, theirs))
+    lu.assertEquals(back.dtype, ours)
+    lu.assertTrue(np.array_equal(back, every_other), theirs)
+  end
+  os.execute("rm -r " .. folder)
+end
+
 local life = {}
 
 function life.test_arrays_are_collected()

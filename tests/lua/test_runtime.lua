@@ -242,7 +242,7 @@ local TestPlaces = {}
 local PLACES = {
   function(call) table.sort({ 3, 1, 2 }, function(a, b) call() return a < b end) end,
   function(call) string.gsub("ab", ".", function() call() end) end,
-  function(call) return tostring(setmetatable({}, { __tostring = function() call() return "" end })) end,
+  function(call) return ("%s"):format(setmetatable({}, { __tostring = function() call() return "" end })) end,
   function(call) load(function() call() end) end,
 }
 

@@ -38,8 +38,8 @@ local function launch_rows(facts)
       break
     end
     local ended = l.end_ns >= l.start_ns
-    rows[#rows + 1] = { l.name, tostring(l.sip), tostring(l.pes), ns(l.start_ns), ended and ns(l.end_ns) or "-",
-      ended and ns(l.end_ns - l.start_ns) or "-" }
+    rows[#rows + 1] = { l.name, table.concat(l.sips, ","), tostring(l.pes), ns(l.start_ns),
+      ended and ns(l.end_ns) or "-", ended and ns(l.end_ns - l.start_ns) or "-" }
   end
   return rows
 end
@@ -178,8 +178,8 @@ end
 local function json_launches(launches)
   local list = json.array {}
   for i, l in ipairs(launches) do
-    list[i] = { name = l.name, sip = l.sip, start_ns = l.start_ns, end_ns = l.end_ns, pes = l.pes,
-      joules = l.joules, __order = { "name", "sip", "start_ns", "end_ns", "pes", "joules" } }
+    list[i] = { name = l.name, sip = l.sip, sips = l.sips, start_ns = l.start_ns, end_ns = l.end_ns, pes = l.pes,
+      joules = l.joules, __order = { "name", "sip", "sips", "start_ns", "end_ns", "pes", "joules" } }
   end
   return list
 end

@@ -27,13 +27,21 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
     return KB_OK;
 }
 
+static int fault(const kb_pe *pe, kb_vaddr va, kb_err *err)
+{
+    char text[256];
+    if (!pe->m->va)
+        return kb_fail(err, KB_EFAULT, "%s: address 0x%llx is not mapped", pe->name,
+                       (unsigned long long)va.bits);
+    return kb_fail(err, KB_EFAULT, "%s: the address is not mapped: %s", pe->name,
+                   kb_vaspace_describe(pe->m->va, va, text, sizeof text));
+}
+
 static int translate(kb_pe *pe, kb_vaddr va, kb_paddr *pa, uint64_t *contiguous, kb_err *err)
 {
     kb_pagetable *table = kb_machine_pagetable(pe->m, pe->sip, pe->cube);
     int status = kb_pagetable_translate(table, (uint32_t)pe->number, va, pa, contiguous, NULL);
-    if (!status) return KB_OK;
-    return kb_fail(err, KB_EFAULT, "%s: address 0x%llx is not mapped", pe->name,
-                   (unsigned long long)va.bits);
+    return status ? fault(pe, va, err) : KB_OK;
 }
 
 static int translate_row(kb_pe *pe, kb_vaddr va, uint64_t bytes, kb_pieces *pieces, kb_err *err)
