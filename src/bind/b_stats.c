@@ -4,6 +4,9 @@
 #include "bind/bind.h"
 #include "engine/ipcq.h"
 #include "engine/stats.h"
+#include "hw/flow.h"
+#include "hw/txn.h"
+#include "topo/names.h"
 
 static void set_number(lua_State *L, const char *key, double value)
 {
@@ -122,6 +125,30 @@ static void set_ipcq(lua_State *L, const kb_engine *e)
     lua_setfield(L, -2, "ipcq");
 }
 
+/* What finite buffers did; absent unless they are on. */
+static void set_flow_control(lua_State *L, const kb_engine *e)
+{
+    kb_flow *flow = e->m->flow;
+    if (!flow) return;
+    kb_flow_waits waits = kb_flow_waiting(flow, e->sim->now);
+    const kb_buffer *most = waits.most;
+    lua_createtable(L, 0, 6);
+    set_integer(L, "buffer_flits", flow->buffer_flits);
+    set_integer(L, "die_buffer_flits", flow->die_buffer_flits);
+    set_number(L, "in_buffers_ns", kb_time_ns(waits.in_buffers));
+    set_number(L, "at_sources_ns", kb_time_ns(waits.at_sources));
+    if (most) {
+        char from[KB_NAME_MAX], to[KB_NAME_MAX], channel[KB_VCHANNEL_NAME_MAX];
+        lua_pushfstring(L, "%s -> %s (%s, bound %s)", kb_node_name(e->m->graph, most->from, from),
+                        kb_node_name(e->m->graph, most->to, to),
+                        most->op == KB_TXN_READ ? "reads" : "writes",
+                        kb_vchannel_name(most->channel, channel));
+        lua_setfield(L, -2, "most_at");
+        set_number(L, "most_ns", kb_time_ns(most->waiting_integral));
+    }
+    lua_setfield(L, -2, "flow_control");
+}
+
 static void set_audit(lua_State *L, const kb_stats *s)
 {
     lua_createtable(L, 0, 2);
@@ -167,6 +194,7 @@ static int stats(lua_State *L)
     set_memories(L, &s);
     set_ipcq(L, engine->e);
     set_energy(L, engine->e, &s);
+    set_flow_control(L, engine->e);
     set_audit(L, &s);
     return 1;
 }

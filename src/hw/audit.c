@@ -246,9 +246,9 @@ static void check_buffer(const auditor *a, const kb_buffer *b, bool at_rest)
     if (b->credits < b->slots)
         violation(a, "%s -> %s: %u of %u credits are back (%s, bound %s)", from, to, b->credits,
                   b->slots, op, channel);
-    if (b->waiting_count)
+    if (b->waiting_count + b->source_count)
         violation(a, "%s -> %s: %u still wait for a credit (%s, bound %s)", from, to,
-                  b->waiting_count, op, channel);
+                  b->waiting_count + b->source_count, op, channel);
 }
 
 static void audit_flow(const auditor *a)
@@ -260,7 +260,7 @@ static void audit_flow(const auditor *a)
         kb_buffer_settle(b, a->now);
         check_buffer(a, b, at_rest);
         taken += b->taken_integral;
-        waiting += b->waiting_integral;
+        waiting += b->waiting_integral + b->source_integral;
     }
     if (!at_rest || m->txns_started != m->txns_completed) return;
     if (taken != m->flow->taken)

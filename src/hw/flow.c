@@ -101,6 +101,7 @@ void kb_buffer_settle(kb_buffer *b, kb_time now)
     kb_time passed = now - b->changed;
     b->taken_integral += (b->slots - b->credits) * passed;
     b->waiting_integral += b->waiting_count * passed;
+    b->source_integral += b->source_count * passed;
     b->changed = now;
 }
 
@@ -117,11 +118,17 @@ static void take_slots(kb_buffer *b, kb_txn *t, uint32_t count)
     t->slots_taken -= count * now; /* up to the sum of (given back - taken), modulo 2^64 */
 }
 
+/* Flits in buffers and those at their sources are counted apart. */
+static uint32_t *count_of(kb_buffer *b, uint64_t arg)
+{
+    return arg >> 32 ? &b->waiting_count : &b->source_count;
+}
+
 static void wait_for(kb_buffer *b, kb_blocked *r)
 {
     kb_time now = r->txn->m->sim->now;
     kb_buffer_settle(b, now);
-    b->waiting_count++;
+    ++*count_of(b, r->arg);
     r->since = now;
     r->next = NULL;
     if (b->waiting.head)
@@ -198,7 +205,7 @@ static void grant(kb_sim *sim, kb_buffer *b)
         return;
     }
     b->waiting.head = r->next;
-    b->waiting_count--;
+    --*count_of(b, arg);
     kb_buffer *from = occupied(t, arg);
     if (from) from->ready.head = r->behind;
     kb_pool_give(&t->m->flow->blocked, r);
@@ -263,4 +270,19 @@ void kb_flow_complete(const kb_txn *t)
 {
     t->m->flow->taken += t->slots_taken;
     t->m->flow->blocked_time += t->blocked;
+}
+
+kb_flow_waits kb_flow_waiting(kb_flow *flow, kb_time now)
+{
+    kb_flow_waits waits = {0};
+    kb_time most = 0;
+    for (kb_buffer *b = flow->made; b; b = b->next_made) {
+        kb_buffer_settle(b, now);
+        waits.in_buffers += b->waiting_integral;
+        waits.at_sources += b->source_integral;
+        if (b->waiting_integral <= most) continue;
+        most = b->waiting_integral;
+        waits.most = b;
+    }
+    return waits;
 }

@@ -47,12 +47,12 @@ typedef struct kb_buffer {
     int op; /* kb_txn_op */
     uint32_t slots, credits;
     kb_time propagation;
-    kb_blocked_list ready;   /* in these slots, behind and including a blocked head */
-    kb_blocked_list waiting; /* for a credit: heads of other buffers, and sources */
-    uint32_t waiting_count;
-    kb_time changed;          /* when credits or waiting_count last changed */
-    kb_time taken_integral;   /* sum of slots taken x time, up to `changed` */
-    kb_time waiting_integral; /* sum of waiting_count x time */
+    kb_blocked_list ready;                /* in these slots, behind and including a blocked head */
+    kb_blocked_list waiting;              /* for a credit: heads of other buffers, and sources */
+    uint32_t waiting_count, source_count; /* of these */
+    kb_time changed;                      /* when credits or a count last changed */
+    kb_time taken_integral;               /* sum of slots taken x time, up to `changed` */
+    kb_time waiting_integral, source_integral; /* sums of the counts x time */
 } kb_buffer;
 
 typedef struct kb_flow {
@@ -95,5 +95,13 @@ void kb_flow_complete(const struct kb_txn *txn);
 
 /* Bring the integrals up to now, before reading them. */
 void kb_buffer_settle(kb_buffer *buffer, kb_time now);
+
+/* Waiting for credits up to now, over all buffers. */
+typedef struct kb_flow_waits {
+    kb_time in_buffers, at_sources;
+    const kb_buffer *most; /* waited for longest by flits in buffers; null: by none */
+} kb_flow_waits;
+
+kb_flow_waits kb_flow_waiting(kb_flow *flow, kb_time now);
 
 #endif

@@ -164,10 +164,13 @@ static int add_pes(builder *b)
     return status;
 }
 
-/* The PE beside which a slice lies: inverse of kb_graph_own_slice. */
+/* The PE beside which a slice lies: the first one whose own it is (kb_graph_own_slice), or else the
+ * last one whose own is before it. */
 static int pe_of_slice(const kb_cube_plan *plan, int slice)
 {
-    return slice * plan->pes / plan->slices;
+    int first = (slice * plan->pes + plan->slices - 1) / plan->slices;
+    if (first * plan->slices / plan->pes == slice) return first;
+    return ((slice + 1) * plan->pes - 1) / plan->slices;
 }
 
 /* Crossbars above and below the HBM in the middle of the cube, bridges left and right of it. */
@@ -196,12 +199,20 @@ static bool has_edge(const kb_die_type *die, uint16_t from, uint16_t to)
     return false;
 }
 
+/* A slice is in the half of its PE. Returns how many before `slice` are in that half. */
+static int slices_of_half(const kb_cube_plan *plan, int half, int slice)
+{
+    int count = 0;
+    for (int s = 0; s < slice; s++) count += plan->pe_half[pe_of_slice(plan, s)] == half;
+    return count;
+}
+
 static void add_slice_behind_xbar(builder *b, int slice)
 {
     kb_cube_plan *plan = b->plan;
-    int half = plan->slices > 1 && slice >= (plan->slices + 1) / 2;
-    int in_half = half ? slice - (plan->slices + 1) / 2 : slice;
-    int across = half ? plan->slices / 2 : (plan->slices + 1) / 2;
+    int half = plan->pe_half[pe_of_slice(plan, slice)];
+    int in_half = slices_of_half(plan, half, slice);
+    int across = slices_of_half(plan, half, plan->slices);
     /* The slices of a half lie side by side over the 8 mm width of the HBM stack. */
     double x = plan->width_mm / 2 - 4.0 + 8.0 * (in_half + 0.5) / across;
     kb_node_info info = at(KB_HBM_CTRL, x, plan->width_mm / 2 + (half ? 1.0 : -1.0));

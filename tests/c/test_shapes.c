@@ -197,6 +197,34 @@ static void command_times_within_a_cube_are_symmetric(void **state)
     bed_close(&b);
 }
 
+/* Whatever the corners are: behind its own crossbar, without a bridge. */
+static void a_slice_is_in_the_half_of_its_pe(void **state)
+{
+    (void)state;
+    static const char *const corners[] = {"[SE]", "[SE, NW]", "[NE, SW, SE]", "[SW, NW, SE, NE]"};
+    for (int i = 0; i < 4; i++) {
+        char set[64];
+        snprintf(set, sizeof set, "cube.pe_layout.corners=%s", corners[i]);
+        for (int slices = 1; slices <= 64; slices += 3) {
+            char count[64];
+            snprintf(count, sizeof count, "cube.memory_map.hbm_slices_per_cube=%d", slices);
+            bed b = bed_make(set, count);
+            const kb_graph *g = b.m->graph;
+            int own = 0;
+            for (int pe = 0; pe < g->cube_plan.pes; pe++) {
+                kb_path path = route(&b, kb_graph_pe(g, 0, 0, pe, KB_PE_DMA),
+                                     kb_graph_slice(g, 0, 0, kb_graph_own_slice(g, pe)));
+                own += path.edges.count == 2;
+                kb_path_free(&path);
+            }
+            /* With fewer slices than PEs some PEs share one, whose half is that of the first. */
+            if (slices >= g->cube_plan.pes) assert_int_equal(own, g->cube_plan.pes);
+            assert_true(own > 0);
+            bed_close(&b);
+        }
+    }
+}
+
 /* Processor time, the least of five: what a busy machine adds does not count. */
 static void a_thousand_sips_are_built_in_less_than_50_ms(void **state)
 {
@@ -217,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_shape_has_sound_shortest_routes_and_names),
         cmocka_unit_test(command_times_within_a_cube_are_symmetric),
+        cmocka_unit_test(a_slice_is_in_the_half_of_its_pe),
         cmocka_unit_test(a_thousand_sips_are_built_in_less_than_50_ms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,21 @@ local function ipcq_lines(q)
   return lines
 end
 
+-- Waiting for credits, if buffers are finite.
+local function flow_lines(flow)
+  if not flow then
+    return {}
+  end
+  local lines = {
+    ("  buffers            of %d flits, %d between dies"):format(flow.buffer_flits, flow.die_buffer_flits),
+    ("  waits for credits  %s in buffers, %s at sources"):format(ns(flow.in_buffers_ns), ns(flow.at_sources_ns)),
+  }
+  if flow.most_at then
+    lines[3] = ("                     most: %s, %s"):format(flow.most_at, ns(flow.most_ns))
+  end
+  return lines
+end
+
 local function result_lines(result)
   if type(result) ~= "table" then
     return {}
@@ -156,6 +171,7 @@ function M.table(facts)
     end
     return table.concat(lines, "\n")
   end
+  table.move(flow_lines(s.flow_control), 1, 3, #lines + 1, lines)
   table.move(kernel_rates(s), 1, 2, #lines + 1, lines)
   table.move(ipcq_lines(s.ipcq), 1, 3, #lines + 1, lines)
   table.move(result_lines(facts.result), 1, 64, #lines + 1, lines)
@@ -194,12 +210,12 @@ function M.json(facts)
     kernel_ns = s.kernel_ns, flops = 2 * s.macs, flit_hops = s.flit_hops,
     forwarding = { mode = "cut_through", flit_bytes = facts.machine.flit_bytes },
     memory = s.memory, tlb = { hits = s.tlb_hits, misses = s.tlb_misses },
-    ipcq = s.ipcq, energy = s.energy,
+    ipcq = s.ipcq, energy = s.energy, flow_control = s.flow_control,
     result = type(facts.result) == "table" and facts.result or nil,
     audit = { ok = s.audit.ok, violations = json.array(s.audit.violations) },
     __order = { "schema", "bench", "topology", "seed", "sim_ns", "kernel_ns", "wall_s", "events", "flit_hops",
       "ok", "data", "forwarding", "launches", "engines", "flops", "bytes", "memory", "tlb", "ipcq", "energy",
-      "result", "audit" },
+      "flow_control", "result", "audit" },
   }
 end
 

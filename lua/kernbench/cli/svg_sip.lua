@@ -150,11 +150,13 @@ end
 local function draw_parts(layers, machine, f, g, io)
   local die = "io" .. io
   local parts, at = parts_of(machine:nodes(die)), {}
-  local step = f.length / (#parts + 1)
-  local w = f.across and math.min(96, step - 12) or 46
+  -- Behind the chiplet's name, which is at its left or at its top.
+  local first = g.gap / 2 + (f.across and 36 or 20)
+  local step = (f.length - g.gap / 2 - first) / #parts
+  local w = f.across and math.min(96, step - 8) or 46
   for i, part in ipairs(parts) do
     local node = part.node
-    local x, y = f.place(i * step + (f.across and 24 or 14), g.gap / 2 + THICK / 2)
+    local x, y = f.place(first + (i - 0.5) * step, g.gap / 2 + THICK / 2)
     at[part.index] = { x = x, y = y, i = i }
     local label = w < svg.text_width(node.name, 11) and node.name:gsub("^%a+_", "") or node.name
     layers.boxes:labelled(node.kind, x, y, w, 22, w < svg.text_width(label, 11) and "" or label,
@@ -179,7 +181,12 @@ local function draw_outside(canvas, machine, f, g, io)
   end
   if f.across then
     local x, y = f.place(f.length / 2, g.gap / 2 + THICK)
-    canvas:text(x, y + (f.sign < 0 and -8 or 18), "to " .. table.concat(texts, ", to "), { anchor = "middle" })
+    local line = "to " .. table.concat(texts, ", to ")
+    local lines = svg.text_width(line, 11) < f.length and { line } or { "to " .. texts[1], "to " .. texts[2] }
+    y = f.sign < 0 and y - 14 * #lines + 6 or y + 18
+    for i, text in ipairs(lines) do
+      canvas:text(x, y + 14 * (i - 1), text, { anchor = "middle", size = 11 })
+    end
   else
     local x, y = f.place(f.length / 2, g.gap / 2 + THICK + 8)
     for i, text in ipairs(texts) do
