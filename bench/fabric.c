@@ -14,12 +14,13 @@ static void counted(kb_sim *sim, void *object, uint64_t arg)
     ++*(uint64_t *)object;
 }
 
-/* Topology: every default. */
-static kb_spec *default_spec(void)
+/* Topology: every default, and finite buffers or not. */
+static kb_spec *fabric_spec(bool credits)
 {
+    static const char *const sets[] = {"system.flow_control.enabled=true"};
     kb_section sections[KB_SECTION_MAX];
     size_t count = kb_machine_sections(sections);
-    kb_spec_source source = {KB_SOURCE_DIR "/topology.yaml", NULL, 0, sections, count};
+    kb_spec_source source = {KB_SOURCE_DIR "/topology.yaml", sets, credits, sections, count};
     kb_spec *spec;
     kb_err err = {0};
     if (kb_spec_load(&spec, &source, &err)) bench_abort("%s", err.text);
@@ -56,8 +57,7 @@ static uint64_t start_pe(kb_machine *m, int cube, int pe, uint64_t *done)
 
 static kb_run fabric_flit(uint64_t parameter)
 {
-    (void)parameter;
-    kb_spec *spec = default_spec();
+    kb_spec *spec = fabric_spec(parameter);
     kb_sim *sim = kb_sim_create();
     kb_machine *m;
     kb_err err = {0};
@@ -82,5 +82,6 @@ static kb_run fabric_flit(uint64_t parameter)
 const kb_rate bench_fabric_rates[] = {
     {"fabric_flit", "flit hops", "transfers of all PEs of a SIP on the full model, flit by flit",
      fabric_flit, 0},
+    {"fabric_credits", "flit hops", "the same with finite buffers", fabric_flit, 1},
     {0},
 };

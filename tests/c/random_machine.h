@@ -72,6 +72,14 @@ static inline void random_hole(random_sets *s, kb_rng *rng, int rows, int cols)
     add_set(s, "cube.noc.skip_links", kb_rng_below(rng, 2) ? "true" : "false");
 }
 
+/* Finite buffers, small ones mostly, or none. The closed form does not know them. */
+static inline void random_flow_control(random_sets *s, kb_rng *rng)
+{
+    add_set(s, "system.flow_control.enabled", kb_rng_below(rng, 2) ? "true" : "false");
+    add_number(s, "system.flow_control.buffer_flits", one_to(rng, 6));
+    add_number(s, "system.flow_control.die_buffer_flits", one_to(rng, 20));
+}
+
 static inline void random_structure(random_sets *s, kb_rng *rng)
 {
     static const int flits[] = {64, 128, 256, 512, 1024, 4096, 96, 200};
@@ -164,6 +172,17 @@ static inline bed random_bed(kb_rng *rng)
     random_sets s;
     char chiplets[CHIPLETS_SIZE];
     return random_bed_with(&s, chiplets, rng);
+}
+
+/* The same, half of them with finite buffers. */
+static inline bed random_bed_with_buffers(kb_rng *rng)
+{
+    random_sets s;
+    char chiplets[CHIPLETS_SIZE];
+    bed b = random_bed_with(&s, chiplets, rng);
+    bed_close(&b);
+    random_flow_control(&s, rng);
+    return bed_yaml(chiplets, s.list);
 }
 
 static inline kb_node random_memory(const bed *b, kb_rng *rng)

@@ -70,7 +70,7 @@ static void random_traffic_on_random_machines_is_sound(void **state)
     (void)state;
     kb_rng rng = {99};
     for (int machine = 0; machine < 60; machine++) {
-        bed b = random_bed(&rng);
+        bed b = random_bed_with_buffers(&rng);
         const kb_graph *g = b.m->graph;
         static kb_time ended[40];
         for (int i = 0; i < 40; i++) {

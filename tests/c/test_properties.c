@@ -141,8 +141,8 @@ static void nothing_is_faster_than_its_busiest_link(void **state)
 {
     (void)state;
     kb_rng rng = {101};
-    for (int i = 0; i < 80; i++) {
-        bed b = random_bed(&rng);
+    for (int i = 0; i < 60; i++) {
+        bed b = random_bed_with_buffers(&rng);
         scope s = whole(&b);
         traffic t = random_traffic(&s, &rng, 24, 20000);
         kb_time first = KB_TIME_NEVER;
@@ -196,6 +196,7 @@ static void idle_hardware_changes_nothing(void **state)
         random_sets sets = {.count = 0};
         bed any = random_bed_on(DEFAULT_YAML, &sets, &rng);
         bed_close(&any);
+        random_flow_control(&sets, &rng);
         int sips = 1 + below(&rng, 2), w = 1 + below(&rng, 3), h = 1 + below(&rng, 3);
         add_number(&sets, "system.sips.count", sips);
         add_number(&sets, "sip.cube_mesh.w", w);
@@ -250,6 +251,7 @@ static bed scaled_bed(uint64_t seed, int k)
     add_number(&s, "system.ns_per_mm", 0.04 / k);
     add_number(&s, "cube.hbm_ctrl.pc_bw_gbs", 32 * k);
     add_number(&s, "cube.hbm_ctrl.switch_penalty_ns", 0.04 * below(&rng, 200) / k);
+    random_flow_control(&s, &rng);
     return bed_yaml(DEFAULT_YAML, s.list);
 }
 
@@ -341,7 +343,7 @@ static void the_same_input_gives_the_same_trace(void **state)
     kb_rng rng = {107};
     for (int i = 0; i < 30; i++) {
         kb_rng again = rng;
-        bed b = random_bed(&rng), c = random_bed(&again);
+        bed b = random_bed_with_buffers(&rng), c = random_bed_with_buffers(&again);
         scope s = whole(&b);
         s.spread = below(&rng, 2) ? 5000 : 0; /* all at once too: ties */
         traffic t = random_traffic(&s, &rng, 24, 10000);
