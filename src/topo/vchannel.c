@@ -20,9 +20,9 @@ static bool same_die(const kb_graph *g, kb_node a, kb_node b)
 static void classify(const kb_graph *g, const kb_path *path, kb_vchannel *out)
 {
     long outside = last_outside(g, path);
-    kb_vchannel bound = KB_BOUND_END;
+    kb_vchannel bound = KB_TOWARDS_END;
     for (long i = (long)path->edges.count - 1; i >= 0; i--) {
-        if (i + 1 == outside) bound = KB_BOUND_OUT;
+        if (i + 1 == outside) bound = KB_TOWARDS_OUT;
         out[i] = bound;
         kb_node from = path->nodes.data[i];
         if (outside >= 0 || same_die(g, from, path->nodes.data[i + 1])) continue;
@@ -47,7 +47,7 @@ static void add_detours(const kb_graph *g, const kb_path *path, kb_vchannel *out
             if (on_column && p->a == q->a) detour++;
             on_column = p->a != q->a;
         }
-        out[i] = (kb_vchannel)(out[i] + detour * KB_BOUND_COUNT);
+        out[i] = (kb_vchannel)(out[i] + detour * KB_TOWARDS_COUNT);
     }
 }
 
@@ -59,11 +59,11 @@ void kb_vchannel_assign(const kb_graph *g, const kb_path *path, kb_vchannel *out
 
 const char *kb_vchannel_name(kb_vchannel channel, char out[KB_VCHANNEL_NAME_MAX])
 {
-    static const char *const names[KB_BOUND_COUNT] = {
-        [KB_BOUND_NORTH] = "north", [KB_BOUND_EAST] = "east", [KB_BOUND_SOUTH] = "south",
-        [KB_BOUND_WEST] = "west",   [KB_BOUND_OUT] = "out",   [KB_BOUND_END] = "end"};
-    const char *name = names[channel % KB_BOUND_COUNT];
-    unsigned detour = channel / KB_BOUND_COUNT;
+    static const char *const names[KB_TOWARDS_COUNT] = {
+        [KB_TOWARDS_NORTH] = "north", [KB_TOWARDS_EAST] = "east", [KB_TOWARDS_SOUTH] = "south",
+        [KB_TOWARDS_WEST] = "west",   [KB_TOWARDS_OUT] = "out",   [KB_TOWARDS_END] = "end"};
+    const char *name = names[channel % KB_TOWARDS_COUNT];
+    unsigned detour = channel / KB_TOWARDS_COUNT;
     if (detour)
         snprintf(out, KB_VCHANNEL_NAME_MAX, "%s, detour %u", name, detour);
     else

@@ -20,16 +20,16 @@
 
 /* The first four are as enum kb_side. */
 enum {
-    KB_BOUND_NORTH,
-    KB_BOUND_EAST,
-    KB_BOUND_SOUTH,
-    KB_BOUND_WEST,
-    KB_BOUND_OUT,
-    KB_BOUND_END,
-    KB_BOUND_COUNT
+    KB_TOWARDS_NORTH,
+    KB_TOWARDS_EAST,
+    KB_TOWARDS_SOUTH,
+    KB_TOWARDS_WEST,
+    KB_TOWARDS_OUT,
+    KB_TOWARDS_END,
+    KB_TOWARDS_COUNT
 };
 
-typedef uint16_t kb_vchannel; /* detour * KB_BOUND_COUNT + class */
+typedef uint16_t kb_vchannel; /* detour * KB_TOWARDS_COUNT + class */
 
 /* Of every edge of a route from a requester to a memory: out[i] for edge i. */
 void kb_vchannel_assign(const kb_graph *graph, const kb_path *path, kb_vchannel *out);

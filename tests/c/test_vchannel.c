@@ -198,7 +198,7 @@ static void the_hole_needs_the_detour(void **state)
     (void)state;
     bed b = bed_make(ONE_CUBE, EIGHT_PER_CORNER, pe_everywhere);
     graph d = all_routes(&b, false);
-    assert_int_equal(d.most, KB_BOUND_COUNT + KB_BOUND_END);
+    assert_int_equal(d.most, KB_TOWARDS_COUNT + KB_TOWARDS_END);
     kb_vec_free(&d.depends);
     d = all_routes(&b, true);
     assert_true(left_in_cycles(&d) > 0);
@@ -207,7 +207,7 @@ static void the_hole_needs_the_detour(void **state)
     /* The PEs of the default machine need none. */
     b = bed_make("system.sips.count=1", "sip.cube_mesh.w=3", "sip.cube_mesh.h=3");
     d = all_routes(&b, false);
-    assert_true(d.most < KB_BOUND_COUNT);
+    assert_true(d.most < KB_TOWARDS_COUNT);
     kb_vec_free(&d.depends);
     bed_close(&b);
 }
