@@ -153,6 +153,23 @@ typedef struct load {
     kb_time ended[60];
 } load;
 
+/* Some of it in several rows, each cut into flits of its own. */
+static void begin_rows(bed *b, kb_rng *rng, kb_node to, kb_time *ended)
+{
+    kb_txn_request request = {.op = kb_rng_below(rng, 2) ? KB_TXN_READ : KB_TXN_WRITE,
+                              .requester = random_requester(b, rng),
+                              .memory = to,
+                              .offset = kb_rng_below(rng, 100000),
+                              .rows = kb_rng_below(rng, 2) ? 1 : 1 + kb_rng_below(rng, 5),
+                              .row_bytes = random_bytes(b, rng, 20),
+                              .done = note_time,
+                              .object = ended};
+    request.stride = request.row_bytes + 64 * kb_rng_below(rng, 3);
+    kb_err err = {0};
+    *ended = KB_TIME_NEVER;
+    if (kb_txn_start(b->m, &request, &err)) fail_msg("%s", err.text);
+}
+
 /* The same transactions on any machine of the same structure. */
 static load burst(bed *b, uint64_t seed)
 {
@@ -164,8 +181,7 @@ static load burst(bed *b, uint64_t seed)
         if (kb_rng_below(&rng, 5) == 0)
             to = kb_graph_pe(g, 0, (int)kb_rng_below(&rng, (uint32_t)kb_graph_cubes(g)), 0,
                              KB_PE_TCM);
-        begin_txn(b, kb_rng_below(&rng, 2) ? KB_TXN_READ : KB_TXN_WRITE, random_requester(b, &rng),
-                  to, kb_rng_below(&rng, 100000), random_bytes(b, &rng, 30), &l.ended[i]);
+        begin_rows(b, &rng, to, &l.ended[i]);
     }
     run_all(b);
     kb_machine_audit(b->m, fail_on_violation, "");
