@@ -232,19 +232,20 @@ static void audit_pe(void *user, kb_pe *pe)
 
 /* ---- finite buffers ---- */
 
-static void check_buffer(const auditor *a, const kb_buffer *b, bool at_rest)
+static void check_buffer(const auditor *a, const kb_buffer *b, uint32_t returning, bool at_rest)
 {
     char from[KB_NAME_MAX], to[KB_NAME_MAX], channel[KB_VCHANNEL_NAME_MAX];
     name_of(a, b->from, from);
     name_of(a, b->to, to);
     kb_vchannel_name(b->channel, channel);
     const char *op = b->op == KB_TXN_READ ? "reads" : "writes";
-    if (b->credits > b->slots)
-        violation(a, "%s -> %s: %u credits for %u slots (%s, bound %s)", from, to, b->credits,
+    uint32_t credits = b->credits + returning;
+    if (credits > b->slots)
+        violation(a, "%s -> %s: %u credits for %u slots (%s, bound %s)", from, to, credits,
                   b->slots, op, channel);
     if (!at_rest) return;
-    if (b->credits < b->slots)
-        violation(a, "%s -> %s: %u of %u credits are back (%s, bound %s)", from, to, b->credits,
+    if (credits < b->slots)
+        violation(a, "%s -> %s: %u of %u credits are back (%s, bound %s)", from, to, credits,
                   b->slots, op, channel);
     if (b->waiting_count + b->source_count)
         violation(a, "%s -> %s: %u still wait for a credit (%s, bound %s)", from, to,
@@ -257,9 +258,9 @@ static void audit_flow(const auditor *a)
     kb_time taken = 0, waiting = 0;
     bool at_rest = kb_sim_pending(m->sim) == 0;
     for (kb_buffer *b = m->flow->made; b; b = b->next_made) {
-        kb_buffer_settle(b, a->now);
-        check_buffer(a, b, at_rest);
-        taken += b->taken_integral;
+        uint32_t returning;
+        taken += kb_buffer_taken(b, a->now, &returning);
+        check_buffer(a, b, returning, at_rest);
         waiting += b->waiting_integral + b->source_integral;
     }
     if (!at_rest || m->txns_started != m->txns_completed) return;

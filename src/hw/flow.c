@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "hw/txn.h"
 
@@ -40,6 +41,7 @@ void kb_flow_destroy(kb_flow *flow)
     if (!flow) return;
     while (flow->made) {
         kb_buffer *next = flow->made->next_made;
+        kb_vec_free(&flow->made->returns);
         free(flow->made);
         flow->made = next;
     }
@@ -77,6 +79,7 @@ static kb_buffer *find_buffer(kb_machine *m, size_t hop, kb_vchannel channel, in
     b->op = op;
     b->slots = between_dies(m->graph, b->from, b->to) ? flow->die_buffer_flits : flow->buffer_flits;
     b->credits = b->slots;
+    b->wake = KB_TIME_NEVER;
     b->propagation = kb_graph_edge_info(m->graph, m->path.edges.data[hop])->propagation;
     b->next = wire->buffers;
     wire->buffers = b;
@@ -96,7 +99,7 @@ void kb_flow_fill(kb_machine *m, int op, kb_buffer **out)
 
 /* ---- credits ---- */
 
-void kb_buffer_settle(kb_buffer *b, kb_time now)
+static void settle(kb_buffer *b, kb_time now)
 {
     kb_time passed = now - b->changed;
     b->taken_integral += (b->slots - b->credits) * passed;
@@ -105,15 +108,42 @@ void kb_buffer_settle(kb_buffer *b, kb_time now)
     b->changed = now;
 }
 
-static bool is_free(const kb_buffer *b)
+/* Count the credits that are back by now. */
+static void collect(kb_buffer *b, kb_time now)
 {
+    while (b->first < b->returns.count && b->returns.data[b->first] <= now) {
+        settle(b, b->returns.data[b->first++]);
+        b->credits++;
+    }
+    if (b->first < b->returns.count) return;
+    b->first = b->returns.count = 0;
+}
+
+void kb_buffer_settle(kb_buffer *b, kb_time now)
+{
+    collect(b, now);
+    settle(b, now);
+}
+
+kb_time kb_buffer_taken(kb_buffer *b, kb_time now, uint32_t *returning)
+{
+    kb_buffer_settle(b, now);
+    kb_time taken = b->taken_integral;
+    for (size_t i = b->first; i < b->returns.count; i++) taken += b->returns.data[i] - now;
+    *returning = (uint32_t)(b->returns.count - b->first);
+    return taken;
+}
+
+static bool is_free(kb_buffer *b, kb_time now)
+{
+    collect(b, now);
     return b->credits > 0 && !b->waiting.head;
 }
 
 static void take_slots(kb_buffer *b, kb_txn *t, uint32_t count)
 {
     kb_time now = t->m->sim->now;
-    kb_buffer_settle(b, now);
+    settle(b, now);
     b->credits -= count;
     t->slots_taken -= count * now; /* up to the sum of (given back - taken), modulo 2^64 */
 }
@@ -124,26 +154,51 @@ static uint32_t *count_of(kb_buffer *b, uint64_t arg)
     return arg >> 32 ? &b->waiting_count : &b->source_count;
 }
 
+static void hand_out(kb_sim *sim, void *object, uint64_t arg);
+
+/* See to it that the next credit is handed out. */
+static void wake(kb_buffer *b, kb_sim *sim)
+{
+    if (!b->waiting.head || b->first == b->returns.count) return;
+    kb_time next = b->returns.data[b->first];
+    if (next >= b->wake) return;
+    b->wake = next;
+    kb_sim_at(sim, next, hand_out, b, 0);
+}
+
 static void wait_for(kb_buffer *b, kb_blocked *r)
 {
-    kb_time now = r->txn->m->sim->now;
-    kb_buffer_settle(b, now);
+    kb_sim *sim = r->txn->m->sim;
+    settle(b, sim->now);
     ++*count_of(b, r->arg);
-    r->since = now;
+    r->since = sim->now;
     r->next = NULL;
     if (b->waiting.head)
         b->waiting.tail->next = r;
     else
         b->waiting.head = r;
     b->waiting.tail = r;
+    wake(b, sim);
 }
 
-static void credit_returns(kb_sim *sim, void *object, uint64_t arg);
-
+/* A slot will be free at `free`. Credits of flits that leave over different links may come back in
+ * another order; hardly any does. */
 static void give_back(kb_buffer *b, kb_txn *t, kb_time free)
 {
-    t->slots_taken += free + b->propagation;
-    kb_sim_at(t->m->sim, free + b->propagation, credit_returns, b, 0);
+    kb_time back = free + b->propagation;
+    t->slots_taken += back;
+    if (b->first > 64 && 2 * b->first > b->returns.count) { /* the front is used up */
+        b->returns.count -= b->first;
+        memmove(b->returns.data, b->returns.data + b->first,
+                b->returns.count * sizeof *b->returns.data);
+        b->first = 0;
+    }
+    kb_vec_push(&b->returns, back);
+    size_t at = b->returns.count - 1;
+    for (; at > b->first && b->returns.data[at - 1] > back; at--)
+        b->returns.data[at] = b->returns.data[at - 1];
+    b->returns.data[at] = back;
+    wake(b, t->m->sim);
 }
 
 /* ---- the way of a flit ---- */
@@ -178,7 +233,7 @@ static void unblock(kb_sim *sim, kb_buffer *b)
     while (b->ready.head) {
         kb_blocked *r = b->ready.head;
         kb_buffer *next = r->txn->buffers[r->arg >> 32];
-        if (!is_free(next)) {
+        if (!is_free(next, sim->now)) {
             wait_for(next, r);
             return;
         }
@@ -213,13 +268,14 @@ static void grant(kb_sim *sim, kb_buffer *b)
     if (from) unblock(sim, from);
 }
 
-static void credit_returns(kb_sim *sim, void *object, uint64_t arg)
+static void hand_out(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
     kb_buffer *b = object;
-    kb_buffer_settle(b, sim->now);
-    b->credits++;
-    if (b->waiting.head) grant(sim, b);
+    if (b->wake == sim->now) b->wake = KB_TIME_NEVER;
+    collect(b, sim->now);
+    while (b->waiting.head && b->credits) grant(sim, b);
+    wake(b, sim);
 }
 
 static kb_blocked *blocked(kb_txn *t, uint64_t arg)
@@ -233,7 +289,7 @@ void kb_flow_ready(kb_sim *sim, kb_txn *t, uint64_t arg)
 {
     kb_buffer *here = occupied(t, arg), *next = t->buffers[arg >> 32];
     bool behind = here && here->ready.head;
-    if (!behind && is_free(next)) {
+    if (!behind && is_free(next, sim->now)) {
         take_slots(next, t, 1);
         go(sim, t, arg);
         return;
@@ -251,7 +307,7 @@ void kb_flow_ready(kb_sim *sim, kb_txn *t, uint64_t arg)
 uint32_t kb_flow_begin_write(kb_txn *t)
 {
     kb_buffer *first = t->buffers[0];
-    uint32_t now = is_free(first) ? first->credits : 0;
+    uint32_t now = is_free(first, t->m->sim->now) ? first->credits : 0;
     if (now > t->flits) now = t->flits;
     take_slots(first, t, now);
     if (now == t->flits) return now;

@@ -20,6 +20,9 @@
  * the round trip of a slot is the occupancy of this link + T1 + occupancy of the next link (none at
  * the end) + T1. With enough slots everything happens exactly when it does without the refinement.
  *
+ * A credit that is back at t serves whoever is ready at t. It is an event only if somebody waits
+ * for it: otherwise it is counted when somebody looks.
+ *
  * Buffers come to be with the first route that uses them; the machine owns them through its
  * kb_flow, which is null while the refinement is off. */
 #ifndef KB_HW_FLOW_H
@@ -47,6 +50,10 @@ typedef struct kb_buffer {
     int op; /* kb_txn_op */
     uint32_t slots, credits;
     kb_time propagation;
+    kb_vec(
+        kb_time) returns; /* when credits on their way will be back, ascending, from `first` on */
+    size_t first;
+    kb_time wake; /* when the next one is handed to who waits; KB_TIME_NEVER: nobody does */
     kb_blocked_list ready;                /* in these slots, behind and including a blocked head */
     kb_blocked_list waiting;              /* for a credit: heads of other buffers, and sources */
     uint32_t waiting_count, source_count; /* of these */
@@ -93,8 +100,11 @@ void kb_flow_complete(const struct kb_txn *txn);
 
 /* ---- for the audit and statistics ---- */
 
-/* Bring the integrals up to now, before reading them. */
+/* Bring credits and integrals up to now, before reading them. */
 void kb_buffer_settle(kb_buffer *buffer, kb_time now);
+
+/* Slots x time, up to the return of the credits that are on their way; `returning`: how many. */
+kb_time kb_buffer_taken(kb_buffer *buffer, kb_time now, uint32_t *returning);
 
 /* Waiting for credits up to now, over all buffers. */
 typedef struct kb_flow_waits {

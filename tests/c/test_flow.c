@@ -151,6 +151,7 @@ static int below(kb_rng *rng, int bound)
 
 typedef struct load {
     kb_time ended[60];
+    uint64_t events;
 } load;
 
 /* Some of it in several rows, each cut into flits of its own. */
@@ -174,7 +175,7 @@ static void begin_rows(bed *b, kb_rng *rng, kb_node to, kb_time *ended)
 static load burst(bed *b, uint64_t seed)
 {
     kb_rng rng = {seed};
-    load l;
+    load l = {.events = 0};
     for (int i = 0; i < 60; i++) {
         const kb_graph *g = b->m->graph;
         kb_node to = random_memory(b, &rng);
@@ -185,6 +186,7 @@ static load burst(bed *b, uint64_t seed)
     }
     run_all(b);
     kb_machine_audit(b->m, fail_on_violation, "");
+    l.events = b->sim->events;
     return l;
 }
 
@@ -224,6 +226,7 @@ static void large_buffers_change_nothing(void **state)
         load on = burst(&b, (uint64_t)i);
         bed_close(&b);
         assert_memory_equal(off.ended, on.ended, sizeof off.ended);
+        assert_int_equal(off.events, on.events);
     }
 }
 
