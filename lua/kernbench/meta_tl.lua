@@ -45,7 +45,7 @@ error("kernbench.meta_tl is for editors; require kernbench.tl")
 ---@field flip fun(x: Tile, dim?: integer): Tile
 ---@field narrow fun(x: Tile, dim: integer, start: integer, length: integer): Tile
 ---@field gather fun(src: Tile, index: Tile, axis?: integer): Tile
----@field cast fun(x: Tile, dtype: kernbench.Dtype): Tile
+---@field cast fun(x: Tile, dtype: kernbench.Dtype, bitcast?: boolean): Tile
 ---@field broadcast_to fun(x: Tile, shape: integer[]): Tile
 ---@field expand_dims fun(x: Tile, axis: integer): Tile
 ---@field squeeze fun(x: Tile, axis?: integer): Tile

@@ -133,12 +133,11 @@ static int tl_wait(lua_State *L)
     kb_check_kernel(L, "tl.wait");
     kb_co_check_wait(L, "tl.wait");
     int count = lua_gettop(L);
-    if (count == 0) return luaL_error(L, "tl.wait: expected the handle of an operation");
+    if (count == 0) return kb_error(L, "tl.wait: expected the handle of an operation");
     for (int i = 1; i <= count; i++)
         if (!kb_test_handle(L, i))
-            return luaL_error(L,
-                              "tl.wait: argument %d is a %s; expected the handle of an operation",
-                              i, luaL_typename(L, i));
+            return kb_error(L, "tl.wait: argument %d is a %s; expected the handle of an operation",
+                            i, luaL_typename(L, i));
     return wait_from(L, LUA_OK, 1);
 }
 
@@ -148,7 +147,7 @@ static int check_axis(lua_State *L, const char *call)
 {
     lua_Integer axis = luaL_optinteger(L, 1, 0);
     if (axis < 0 || axis > 2)
-        luaL_error(L, "%s: axis %I; expected 0 (PE in its cube), 1 (cube) or 2 (SIP)", call, axis);
+        kb_error(L, "%s: axis %I; expected 0 (PE in its cube), 1 (cube) or 2 (SIP)", call, axis);
     return (int)axis;
 }
 

@@ -5,11 +5,13 @@
 #include "bind/b_tl.h"
 #include "bind/b_tl_compute.h"
 
+/* tl.cast(x, dtype, bitcast) */
 static int tl_cast(lua_State *L)
 {
-    static const char *const names[] = {"x", "dtype", NULL};
+    static const char *const names[] = {"x", "dtype", "bitcast", NULL};
     kb_unpack_options(L, "tl.cast", names);
     kb_compute c = {.kind = KB_COMPUTE_CAST, .in_count = 1};
+    if (lua_toboolean(L, 3)) c.kind = KB_COMPUTE_BITCAST;
     c.dtype = kb_check_dtype(L, 2, KB_F32);
     return kb_tl_compute(L, "tl.cast", &c, 1);
 }

@@ -74,14 +74,30 @@ static void push_where(lua_State *L)
     lua_pushliteral(L, "");
 }
 
+/* Push " [where, t=...]" of the process that runs, or "". */
+static void push_place(lua_State *L, const kb_co *co)
+{
+    if (!co) {
+        lua_pushliteral(L, "");
+        return;
+    }
+    char where[80], place[128];
+    kb_proc_where(co->proc, where, sizeof where);
+    snprintf(place, sizeof place, " [%s, t=%.3f ns]", where,
+             kb_time_ns(co->proc->engine->sim->now));
+    lua_pushstring(L, place);
+}
+
 int kb_error(lua_State *L, const char *format, ...)
 {
+    const kb_co *co = kb_co_current(L);
     push_where(L);
     va_list args;
     va_start(args, format);
     lua_pushvfstring(L, format, args);
     va_end(args);
-    lua_concat(L, 2);
+    push_place(L, co && co->proc->kind == KB_PROC_KERNEL ? co : NULL);
+    lua_concat(L, 3);
     lua_error(L);
     __builtin_unreachable(); /* lua_error is not declared so */
 }
@@ -90,17 +106,7 @@ int kb_raise(lua_State *L, const kb_err *err)
 {
     push_where(L);
     lua_pushstring(L, err->text);
-    kb_co *co = kb_co_current(L);
-    if (co) {
-        char where[80];
-        kb_proc_where(co->proc, where, sizeof where);
-        char place[128];
-        snprintf(place, sizeof place, " [%s, t=%.3f ns]", where,
-                 kb_time_ns(co->proc->engine->sim->now));
-        lua_pushstring(L, place);
-    } else {
-        lua_pushliteral(L, "");
-    }
+    push_place(L, kb_co_current(L));
     lua_concat(L, 3);
     lua_error(L);
     __builtin_unreachable();

@@ -30,7 +30,7 @@ void kb_push_anchor(lua_State *L, const kb_lua_engine *engine);
 /* Raise the error: "file:line: message", with place and simulated time inside a process. The line
  * is the nearest one of the user's code, not of the program's own Lua files. */
 int kb_raise(lua_State *L, const kb_err *err) __attribute__((noreturn));
-/* Formats as lua_pushfstring does. */
+/* Formats as lua_pushfstring does; with place and time in kernels. For arguments that are wrong. */
 int kb_error(lua_State *L, const char *format, ...) __attribute__((noreturn));
 
 /* Whether the function is one of the program's own Lua files; `at` has its source. */

@@ -158,6 +158,16 @@ static int infer_cat(kb_compute *c, kb_err *err)
     return status;
 }
 
+static int infer_bitcast(kb_compute *c, kb_err *err)
+{
+    kb_dtype from = c->in[0]->dtype;
+    shape_of(c, c->in[0]);
+    bool fit = kb_dtype_size(from) == kb_dtype_size(c->dtype) && c->dtype != KB_BOOL;
+    if (fit) return KB_OK;
+    return kb_fail(err, KB_EINVAL, "the bits of %s are not those of a %s", kb_dtype_name(from),
+                   kb_dtype_name(c->dtype));
+}
+
 static int infer_narrow(kb_compute *c, kb_err *err)
 {
     shape_of(c, c->in[0]);
@@ -257,6 +267,8 @@ int kb_compute_infer(kb_compute *c, kb_err *err)
     case KB_COMPUTE_CAST:
         shape_of(c, c->in[0]);
         return KB_OK;
+    case KB_COMPUTE_BITCAST:
+        return infer_bitcast(c, err);
     case KB_COMPUTE_BROADCAST:
         return infer_broadcast(c, err);
     case KB_COMPUTE_RESHAPE:
@@ -316,6 +328,7 @@ uint32_t kb_compute_passes(const kb_compute *c)
     case KB_COMPUTE_UNARY:
         return c->op >= KB_SQRT && c->op <= KB_SIGMOID ? 4 : 1;
     case KB_COMPUTE_RESHAPE:
+    case KB_COMPUTE_BITCAST:
         return 0;
     default:
         return 1;

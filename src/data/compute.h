@@ -21,6 +21,7 @@ typedef enum kb_compute_kind {
     KB_COMPUTE_WHERE,  /* in: condition, a, b */
     KB_COMPUTE_FMA,    /* in: a, b, c: a * b + c, rounded once */
     KB_COMPUTE_CAST,
+    KB_COMPUTE_BITCAST,   /* the same bytes as another type of that size */
     KB_COMPUTE_BROADCAST, /* of a constant, too */
     KB_COMPUTE_RESHAPE,
     KB_COMPUTE_PERMUTE, /* axes */
@@ -42,7 +43,7 @@ typedef struct kb_compute {
     int64_t start, count;
     kb_value *in[KB_COMPUTE_INPUTS];
     int in_count;
-    /* The result: given for CAST (type), BROADCAST, RESHAPE (shape), ARANGE (both). */
+    /* The result: given for casts (type), BROADCAST, RESHAPE (shape), ARANGE (both). */
     kb_dtype dtype;
     int rank;
     size_t shape[KB_MAX_RANK];

@@ -108,6 +108,14 @@ static int run_cat(const kb_compute *c, kb_array **out, kb_err *err)
     return kb_array_concatenate((size_t)c->in_count, parts, c->axis, out, err);
 }
 
+static int run_bitcast(const kb_compute *c, kb_array **out, kb_err *err)
+{
+    const kb_array *from = c->in[0]->array;
+    int status = kb_array_create(c->dtype, c->rank, c->shape, out, err);
+    if (!status) memcpy((*out)->data, from->data, from->nbytes);
+    return status;
+}
+
 static int run_narrow(const kb_compute *c, kb_array **out, kb_err *err)
 {
     kb_region region = {.start = {0}};
@@ -145,6 +153,8 @@ static int run_kind(const kb_compute *c, kb_array **out, kb_err *err)
         return run_fma(c, out, err);
     case KB_COMPUTE_CAST:
         return kb_array_cast(a, c->dtype, out, err);
+    case KB_COMPUTE_BITCAST:
+        return run_bitcast(c, out, err);
     case KB_COMPUTE_BROADCAST:
         return kb_array_broadcast_to(a, c->rank, c->shape, out, err);
     case KB_COMPUTE_RESHAPE:

@@ -380,4 +380,69 @@ function TestTypes:test_an_integer_is_rounded_to_the_type_of_the_float()
   for _, array in ipairs(got) do lu.assertEquals(array:tolist(), { 2048 }) end -- f16 has 11 bits
 end
 
-helper.main { TestNumbers = TestNumbers, TestReductions = TestReductions, TestTypes = TestTypes }
+-- ---- properties ----
+
+local TestProperties = {}
+
+local function is_integer(dtype) return not EPS[dtype] end
+local function any() return true end
+
+-- what, which types, fn(x, y): two tiles that are the same bits.
+local EQUAL = {
+  { "x + 0", any, function(x) return x + 0, x end },
+  { "x * 1", any, function(x) return x * 1, x end },
+  { "x - x", any, function(x) return x - x, tl.zeros_like(x) end },
+  { "-(-x)", any, function(x) return -(-x), x end },
+  { "min(x, x)", any, function(x) return tl.minimum(x, x), x end },
+  { "fma(x, 1, 0)", any, function(x) return tl.fma(x, 1, 0), x end },
+  { "cast to f64 and back", function(dtype) return dtype ~= "i64" and dtype ~= "u64" end,
+    function(x) return tl.cast(tl.cast(x, "f64"), x.dtype), x end },
+  { "~~x", is_integer, function(x) return ~~x, x end },
+  { "x ~ x", is_integer, function(x) return x ~ x, tl.zeros_like(x) end },
+  { "x + y", any, function(x, y) return x + y, y + x end },
+  { "x * y", any, function(x, y) return x * y, y * x end },
+  { "max(x, y)", any, function(x, y) return tl.maximum(x, y), tl.maximum(y, x) end },
+  { "x < y", any, function(x, y) return tl.lt(x, y), tl.gt(y, x) end },
+  { "not (x < y)", any, function(x, y) return ~tl.lt(x, y), tl.ge(x, y) end },
+  { "min + max", any, function(x, y) return tl.minimum(x, y) + tl.maximum(x, y), x + y end },
+  { "where", any, function(x, y) return tl.where(tl.lt(x, y), x, y), tl.minimum(x, y) end },
+}
+
+function TestProperties:test_identities_hold_and_operands_may_change_places()
+  for _, dtype in ipairs(NUMBERS) do
+    for i, shape in ipairs(SHAPES) do
+      local got = on_device({ random_of(shape, dtype, i), random_of(shape, dtype, i + 40) }, function(x, y)
+        local out = {}
+        for k, case in ipairs(EQUAL) do out[k] = case[2](dtype) and { case[3](x, y) } end
+        return out
+      end)
+      for k, case in ipairs(EQUAL) do
+        if got[k] then same(got[k][1], got[k][2], text_of(case[1], dtype, shape)) end
+      end
+    end
+  end
+end
+
+function TestProperties:test_bits_are_kept_under_another_type()
+  local words = { f16 = "u16", bf16 = "i16", f32 = "i32", f64 = "u64", i8 = "u8", u32 = "f32" }
+  for from, to in pairs(words) do
+    local a = random_of({ 3, 11 }, from, 1)
+    local got = on_device({ a }, function(x)
+      local at = tl.now()
+      local bits = tl.cast(x, to, true)
+      return { bits, tl.cast(bits, from, true), tl.now() - at,
+        tl.cast { tl.full({ 2 }, 1, "f32"), "i32", bitcast = true } }
+    end)
+    lu.assertEquals(got[1].dtype, to)
+    same(got[2], a, from)
+    lu.assertEquals(got[3], 0.0)
+    lu.assertEquals(got[4]:tolist(), { 0x3f800000, 0x3f800000 })
+  end
+  tiles.fails("tl.cast: the bits of f16 are not those of a f32", function(x) tl.cast(x, "f32", true) end,
+    np.zeros({ 3 }, "f16"))
+  tiles.fails("tl.cast: the bits of u8 are not those of a bool", function(x) tl.cast(x, "bool", true) end,
+    np.zeros({ 3 }, "u8"))
+end
+
+helper.main { TestNumbers = TestNumbers, TestReductions = TestReductions, TestTypes = TestTypes,
+  TestProperties = TestProperties }
