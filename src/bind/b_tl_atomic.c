@@ -22,6 +22,9 @@ static const entry entries[] = {{"atomic_add", "tl.atomic_add", KB_ATOMIC_ADD},
 static void check_type(lua_State *L, const entry *e, const kb_ptr *ptr)
 {
     bool bits = e->op >= KB_ATOMIC_AND && e->op <= KB_ATOMIC_XOR;
+    if (kb_dtype_is_f8(ptr->dtype) && e->op < KB_ATOMIC_AND)
+        kb_error(L, "%s: tensor '%s' holds %s, on which there is no arithmetic", e->call,
+                 ptr->tensor->name, kb_dtype_name(ptr->dtype));
     bool fits = ptr->dtype != KB_BOOL && !(bits && kb_dtype_is_float(ptr->dtype));
     if (!fits)
         kb_error(L, "%s: tensor '%s' holds %s; expected %s", e->call, ptr->tensor->name,

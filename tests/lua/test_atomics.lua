@@ -56,6 +56,14 @@ function TestNumbers:test_swaps_where_the_bits_are_equal()
   end
 end
 
+function TestNumbers:test_8_bit_floats_are_swapped()
+  local old, after = with_pointer(np.array({ 1, 2, 3 }, "f8e4m3"), function(p)
+    return { tl.atomic_xchg(p, 8), tl.atomic_cas(p + 1, 2, 16), tl.atomic_cas(p + 2, 2, 16) }
+  end)
+  lu.assertEquals({ old[1]:item(), old[2]:item(), old[3]:item() }, { 1.0, 2.0, 3.0 })
+  lu.assertEquals(after:tolist(), { 8, 16, 3 })
+end
+
 function TestNumbers:test_a_number_is_for_one_element_or_for_every_pointer()
   local old, after = with_pointer(np.arange(6, "i32"), function(p)
     return { tl.atomic_add(p + 2, 10), tl.atomic_max(p + 3 + tl.arange(0, 3), 4),
@@ -208,6 +216,7 @@ function TestRefusals:test_what_makes_no_sense_or_leads_outside()
   refused("tl.atomic_max: lane (1,) leads to element 4, outside of tensor", "i32",
     function(p) tl.atomic_max(p + 3 + tl.arange(0, 2), 1) end)
   refused("holds f32; expected integers", "f32", function(p) tl.atomic_xor(p, 1) end)
+  refused("holds f8e4m3, on which there is no arithmetic", "f8e4m3", function(p) tl.atomic_max(p, 1) end)
   refused("holds bool; expected numbers", "bool", function(p) tl.atomic_add(p, 1) end)
   refused("tl.atomic_add: value: 300 has no value in i8", "i8", function(p) tl.atomic_add(p, 300) end)
   refused("value is (2,) i32; the block in memory is (3,) i32", "i32",

@@ -302,6 +302,7 @@ function TestRefusals:test_what_makes_no_sense()
   fails("tl.cat: expected a tile, got table", function(x) tl.cat({ x, {} }, 0) end, i32(3))
   fails("(4, 3) i32 and (2, 4) i32 cannot be put together along axis 0",
     function(x, y) tl.cat(x, x, y, 0) end, i32(2, 3), i32(2, 4))
+  fails("tl.sort: there is no arithmetic on f8e5m2", function(x) tl.sort(x) end, np.zeros({ 3 }, "f8e5m2"))
   fails("tl.cumprod: axis 2 of a tile with 1 dimensions", function(x) tl.cumprod(x, 2) end, i32(3))
 end
 

@@ -23,7 +23,8 @@ local TestGather = {}
 
 function TestGather:test_every_lane_reads_where_it_leads()
   local random = np.random(1)
-  for _, dtype in ipairs { "f16", "bf16", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64" } do
+  for _, dtype in ipairs { "f8e4m3", "f16", "bf16", "f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32",
+    "u64" } do
     for _, shape in ipairs { { 1 }, { 7 }, { 33 }, { 3, 5 }, { 2, 3, 4 } } do
       local words = random:randint(0, 100, { 50 }, "i32"):astype(dtype)
       local at = random:randint(0, 50, shape, "i32")
