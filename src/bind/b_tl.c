@@ -108,6 +108,29 @@ int kb_finish_issue(lua_State *L, const kb_handle *h, bool async, kb_wait_reason
     return kb_co_wait(L, &h->op->done, reason, h->op->what, op_done, at);
 }
 
+static int awaited(lua_State *L, int status, lua_KContext context)
+{
+    (void)status;
+    (void)context;
+    kb_proc *proc = kb_co_current(L)->proc;
+    int results = kb_push_result(L, proc->awaited);
+    kb_op_release(proc->awaited);
+    proc->awaited = NULL;
+    return results;
+}
+
+int kb_finish_op(lua_State *L, kb_op *op, bool async, kb_wait_reason reason)
+{
+    if (async) {
+        kb_handle *h = kb_push_handle(L);
+        h->op = op;
+        return kb_finish_issue(L, h, true, reason);
+    }
+    kb_op_release(op->proc->awaited); /* of a call whose result could not be pushed */
+    op->proc->awaited = op;
+    return kb_co_wait(L, &op->done, reason, op->what, awaited, 0);
+}
+
 /* ---- waiting ---- */
 
 /* Wait for the handles at 1..n one after another; `next` is the first that may not be complete. */

@@ -13,6 +13,10 @@ void kb_unpack_options(lua_State *L, const char *call, const char *const *names)
  * Returns the operation's tile, if it makes one, or the handle. */
 int kb_finish_issue(lua_State *L, const kb_handle *h, bool async, kb_wait_reason reason);
 
+/* The same for an operation that has no handle yet, whose reference is taken over: it gets one only
+ * if it is asynchronous. */
+int kb_finish_op(lua_State *L, kb_op *op, bool async, kb_wait_reason reason);
+
 /* b_tl_matrix.c: add tl.dot and tl.composite to the table on top. */
 void kb_tl_matrix_open(lua_State *L);
 

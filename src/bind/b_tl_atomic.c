@@ -89,7 +89,7 @@ static int issue(kb_proc *proc, const kb_access *at, const kb_atomic_operands *o
 static int run(lua_State *L, const entry *e, const kb_ptr *ptr, const kb_lanes *lanes, int value)
 {
     kb_proc *proc = kb_check_kernel(L, e->call);
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_access_room room;
     kb_access access = kb_access_of(L, ptr, lanes, &room, e->call);
     kb_atomic_operands operands = {.op = e->op,
@@ -101,16 +101,16 @@ static int run(lua_State *L, const entry *e, const kb_ptr *ptr, const kb_lanes *
         operands.compare_tile = kb_test_tile(L, 2);
     }
     kb_err err = {0};
-    int status = issue(proc, &access, &operands, ptr, &h->op, &err);
+    int status = issue(proc, &access, &operands, ptr, &op, &err);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
-        status = issue(proc, &access, &operands, ptr, &h->op, &err);
+        status = issue(proc, &access, &operands, ptr, &op, &err);
     }
     kb_vec_free(&room.parts);
     kb_value_release(operands.value);
     kb_value_release(operands.compare);
     if (status) return kb_raise(L, &err);
-    return kb_finish_issue(L, h, false, KB_WAIT_MEMORY);
+    return kb_finish_op(L, op, false, KB_WAIT_MEMORY);
 }
 
 /* tl.atomic_add(ptr, value, {mask =}), tl.atomic_cas(ptr, cmp, value, {mask =}): old values. */

@@ -51,17 +51,6 @@ void kb_check_constant(lua_State *L, int index, kb_dtype dtype, const char *call
         kb_error(L, "%s: %I has no value in %s", call, value, kb_dtype_name(dtype));
 }
 
-static int computed(lua_State *L, int status, lua_KContext context)
-{
-    (void)status;
-    kb_handle *h = kb_check_handle(L, (int)context);
-    kb_op *op = h->op;
-    h->op = NULL;
-    kb_push_tile(L, op->result);
-    kb_op_release(op);
-    return 1;
-}
-
 /* Returns what kb_kernel_compute does. */
 static int issue(kb_proc *proc, kb_compute *c, const kb_operands *o, kb_op **op, kb_tile **view,
                  kb_err *err)
@@ -151,13 +140,13 @@ static void check_domain(lua_State *L, const kb_compute *c, const kb_operands *o
 
 int kb_tl_run(lua_State *L, kb_proc *proc, kb_compute *c, const kb_operands *o)
 {
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_tile *view;
     kb_err err = {0};
-    int status = issue(proc, c, o, &h->op, &view, &err);
+    int status = issue(proc, c, o, &op, &view, &err);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
-        status = issue(proc, c, o, &h->op, &view, &err);
+        status = issue(proc, c, o, &op, &view, &err);
     }
     if (status) {
         kb_fail_at(&err, "%s", o->call);
@@ -168,7 +157,7 @@ int kb_tl_run(lua_State *L, kb_proc *proc, kb_compute *c, const kb_operands *o)
         kb_tile_release(view);
         return 1;
     }
-    return kb_co_wait(L, &h->op->done, KB_WAIT_COMPUTE, o->call, computed, lua_gettop(L));
+    return kb_finish_op(L, op, false, KB_WAIT_COMPUTE);
 }
 
 int kb_tl_compute(lua_State *L, const char *call, kb_compute *c, int first)

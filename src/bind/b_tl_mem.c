@@ -234,20 +234,20 @@ int kb_load_lanes(lua_State *L, const kb_ptr *ptr, const kb_lanes *lanes, kb_val
                   const char *call, bool async)
 {
     kb_proc *proc = kb_check_kernel(L, call);
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_access_room room;
     kb_access access = kb_access_of(L, ptr, lanes, &room, call);
     access.other = other;
     kb_err err = {0};
-    int status = kb_kernel_load(proc, &access, ptr->dtype, ptr->rank, ptr->shape, &h->op, &err);
+    int status = kb_kernel_load(proc, &access, ptr->dtype, ptr->rank, ptr->shape, &op, &err);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
-        status = kb_kernel_load(proc, &access, ptr->dtype, ptr->rank, ptr->shape, &h->op, &err);
+        status = kb_kernel_load(proc, &access, ptr->dtype, ptr->rank, ptr->shape, &op, &err);
     }
     kb_vec_free(&room.parts);
     kb_value_release(other);
     if (status) return kb_raise(L, &err);
-    return kb_finish_issue(L, h, async, KB_WAIT_MEMORY);
+    return kb_finish_op(L, op, async, KB_WAIT_MEMORY);
 }
 
 static int do_load(lua_State *L, const char *call, bool async)
@@ -306,14 +306,14 @@ int kb_store_lanes(lua_State *L, const kb_ptr *ptr, const kb_lanes *lanes, kb_ti
                    const char *call, bool async)
 {
     kb_proc *proc = kb_check_kernel(L, call);
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_access_room room;
     kb_access access = kb_access_of(L, ptr, lanes, &room, call);
     kb_err err = {0};
-    int status = kb_kernel_store(proc, &access, tile, &h->op, &err);
+    int status = kb_kernel_store(proc, &access, tile, &op, &err);
     kb_vec_free(&room.parts);
     if (status) return kb_raise(L, &err);
-    return kb_finish_issue(L, h, async, KB_WAIT_MEMORY);
+    return kb_finish_op(L, op, async, KB_WAIT_MEMORY);
 }
 
 static int do_store(lua_State *L, const char *call, bool async)

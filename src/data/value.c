@@ -3,11 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static kb_value *blank(kb_dtype dtype)
+{
+    kb_value *value = kb_xmalloc(sizeof *value);
+    *value = (kb_value){.dtype = dtype};
+    atomic_init(&value->refs, 1);
+    return value;
+}
+
 kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape)
 {
-    kb_value *value = kb_xcalloc(1, sizeof *value);
-    atomic_init(&value->refs, 1);
-    value->dtype = dtype;
+    kb_value *value = blank(dtype);
     value->rank = rank;
     memcpy(value->shape, shape, (size_t)rank * sizeof *shape);
     return value;
@@ -15,9 +21,7 @@ kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape)
 
 kb_value *kb_value_scalar(kb_dtype dtype, kb_dtype from, const void *number)
 {
-    kb_value *value = kb_xcalloc(1, sizeof *value);
-    atomic_init(&value->refs, 1);
-    value->dtype = dtype;
+    kb_value *value = blank(dtype);
     if (kb_array_create(dtype, 0, NULL, &value->array, NULL) == 0)
         kb_array_fill(value->array, from, number);
     value->known = value->array != NULL;

@@ -36,6 +36,7 @@ int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *
     kb_spec_source source = {options->topology, options->sets, options->set_count, sections,
                              section_count};
     engine->data = options->data;
+    kb_pool_init(&engine->op_pool, sizeof(kb_op));
     engine->sim = kb_sim_create();
     kb_oplog_init(&engine->log, &engine->memory);
     int status = kb_spec_load(&engine->spec, &source, err);
@@ -53,6 +54,7 @@ void kb_engine_destroy(kb_engine *engine)
 {
     if (!engine) return;
     kb_kernel_free_all(engine);
+    kb_pool_fini(&engine->op_pool);
     kb_host_work_drop_all(engine);
     kb_tensor_free_all(engine);
     for (kb_proc *proc = engine->procs; proc;) {

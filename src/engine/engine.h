@@ -29,6 +29,7 @@ typedef struct kb_engine {
     uint32_t launch_count;
     struct kb_ipcq_plan *ipcq; /* queues between PEs: installed plans, the latest first */
     struct kb_op *ops;         /* kernel operations under way or held */
+    kb_pool op_pool;
     struct kb_tensor *tensors;
     struct kb_host_work *host_work; /* under way */
     uint64_t tensor_count;

@@ -110,13 +110,14 @@ void kb_tile_release(kb_tile *tile)
 kb_op *kb_op_create(kb_proc *proc, const char *what)
 {
     kb_engine *engine = proc->engine;
-    kb_op *op = kb_xcalloc(1, sizeof *op);
-    op->refs = 2; /* the issuer's, and the operation's own until it completes */
-    op->engine = engine;
-    op->proc = proc;
-    op->pe = proc->pe;
-    op->what = what;
-    op->next = engine->ops;
+    kb_op *op = kb_pool_take(&engine->op_pool);
+    /* two references: the issuer's, and the operation's own until it completes */
+    *op = (kb_op){.refs = 2,
+                  .engine = engine,
+                  .proc = proc,
+                  .pe = proc->pe,
+                  .what = what,
+                  .next = engine->ops};
     if (op->next) op->next->prev = op;
     engine->ops = op;
     kb_completion_init(&op->done, 1);
@@ -152,7 +153,7 @@ void kb_op_release(kb_op *op)
     kb_log_entry_fini(&op->log);
     free(op->comm);
     free(op->failure);
-    free(op);
+    kb_pool_give(&engine->op_pool, op);
 }
 
 /* An operation that was never issued. */
@@ -242,6 +243,8 @@ static void forget_tiles(const kb_proc *proc)
 void kb_kernel_forget(kb_proc *proc)
 {
     forget_tiles(proc);
+    kb_op_release(proc->awaited);
+    proc->awaited = NULL;
     for (kb_op *op = proc->ops; op; op = op->proc_next) op->proc = NULL;
     proc->ops = NULL;
     if (proc->launch->failed) kb_kernel_ipcq_reset(proc->pe);
@@ -249,7 +252,10 @@ void kb_kernel_forget(kb_proc *proc)
 
 void kb_kernel_free_all(kb_engine *engine)
 {
-    for (const kb_proc *proc = engine->procs; proc; proc = proc->next) forget_tiles(proc);
+    for (kb_proc *proc = engine->procs; proc; proc = proc->next) {
+        forget_tiles(proc);
+        proc->awaited = NULL;
+    }
     while (engine->ops) {
         engine->ops->refs = 1;
         kb_op_release(engine->ops);

@@ -42,6 +42,7 @@ typedef struct kb_proc {
     kb_pe *pe;
     struct kb_tile *tiles; /* TCM that it holds */
     struct kb_op *ops;     /* issued and not completed */
+    struct kb_op *awaited; /* what a call waits for that gives nobody a handle: a reference */
     bool ending;           /* its code has ended; it ends when its operations have */
 } kb_proc;
 
