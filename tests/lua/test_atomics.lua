@@ -199,6 +199,22 @@ function TestContention:test_pes_of_two_cubes_build_one_histogram()
   for bin = 0, 9 do lu.assertEquals(after[bin], np.eq(bins, bin):sum()) end
 end
 
+function TestContention:test_other_pes_parts_and_srams_can_be_reached()
+  local after, shared
+  helper.simulate(function()
+    local dp = torch.DPPolicy { pe = "row_wise", num_cubes = 1 }
+    local counts = torch.zeros(4, { dtype = "i32", dp = dp }) -- an element on each PE
+    local sram = torch.zeros(1, { dtype = "i32", memory = "sram", dp = torch.DPPolicy { num_cubes = 1 } })
+    torch.launch("k", function(c, s)
+      for pe = 0, 3 do tl.atomic_add(c:part(0, pe), 1 + pe) end
+      tl.atomic_add(s, 1)
+    end, counts, sram)
+    after, shared = counts:numpy(), sram:numpy()
+  end)
+  lu.assertEquals(after:tolist(), { 4, 8, 12, 16 })
+  lu.assertEquals(shared:tolist(), { 4 })
+end
+
 -- ---- errors ----
 
 local TestRefusals = {}
