@@ -26,6 +26,7 @@ extern const kb_rate bench_chain_rates[];
 extern const kb_rate bench_hold_rates[];
 extern const kb_rate bench_lua_rates[];
 extern const kb_rate bench_fabric_rates[];
+extern const kb_rate bench_data_rates[];
 
 /* Seconds of a clock that only runs forward. */
 double bench_clock(void);

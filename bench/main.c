@@ -12,10 +12,7 @@
 
 /* Every file that offers rates has one line here and one in bench.h. */
 static const kb_rate *const tables[] = {
-    bench_chain_rates,
-    bench_lua_rates,
-    bench_fabric_rates,
-    bench_hold_rates,
+    bench_chain_rates, bench_lua_rates, bench_fabric_rates, bench_hold_rates, bench_data_rates,
 };
 
 enum { REPEAT_DEFAULT = 5, REPEAT_MAX = 1000 };

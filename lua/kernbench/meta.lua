@@ -43,7 +43,7 @@ error("kernbench.meta is for editors; require kernbench.torch, kernbench.tl or k
 local core = {}
 
 ---Open a simulation. Returns nil and a message if the topology cannot be read or understood.
----@param options {topology: string, sets?: string[], data?: boolean}
+---@param options {topology: string, sets?: string[], data?: boolean, data_threads?: integer}
 ---@return kernbench.Engine? engine
 ---@return string? message
 function core.open(options) end

@@ -57,7 +57,7 @@ function M.need_engine(call)
   return M.engine
 end
 
----@param options {topology: string, sets?: string[], data?: boolean, seed?: integer, device?: integer}
+---@param options table what core.open takes: topology, sets, data, data_threads; seed; device
 ---@return table? engine
 ---@return string? message why not
 function M.open(options)

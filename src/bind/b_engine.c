@@ -18,7 +18,21 @@ static const char *option(lua_State *L, const char *key)
     return lua_tostring(L, -1); /* stays on the stack */
 }
 
-/* core.open{topology = path, sets = {"a.b=c", ...}, data = true} */
+/* How many threads compute numbers. */
+static int data_threads(lua_State *L)
+{
+    int threads = kb_executor_default_threads();
+    if (lua_getfield(L, 1, "data_threads") != LUA_TNIL) {
+        lua_Integer wanted = luaL_checkinteger(L, -1);
+        luaL_argcheck(L, wanted >= 0 && wanted <= KB_THREADS_MAX, 1,
+                      "data_threads is out of range");
+        threads = (int)wanted;
+    }
+    lua_pop(L, 1);
+    return threads;
+}
+
+/* core.open{topology = path, sets = {"a.b=c", ...}, data = true, data_threads = n} */
 static int engine_open(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -34,6 +48,7 @@ static int engine_open(lua_State *L)
     if (!options.topology) return luaL_error(L, "core.open: no topology given");
     lua_getfield(L, 1, "data");
     if (!lua_isnil(L, -1)) options.data = lua_toboolean(L, -1);
+    options.data_threads = data_threads(L);
     const char **sets = NULL;
     if (lua_getfield(L, 1, "sets") == LUA_TTABLE) {
         options.set_count = lua_rawlen(L, -1);

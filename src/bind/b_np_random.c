@@ -35,37 +35,59 @@ static kb_dtype float_dtype(lua_State *L, int index)
     return dtype;
 }
 
-static void store(kb_array *array, size_t index, double value)
+/* Fills `to` with n draws for an array of that type. */
+typedef void (*draw_fn)(kb_rng *rng, kb_dtype dtype, double *to, size_t n);
+
+/* Elements are drawn as doubles and rounded to the array's type a buffer at a time. */
+static void fill(kb_array *array, kb_rng *rng, draw_fn draw)
 {
+    enum { DRAWS = 512 }; /* even: normal numbers come in pairs */
+    double draws[DRAWS];
     size_t size = kb_dtype_size(array->dtype);
-    kb_convert(array->dtype, (char *)array->data + index * size, KB_F64, &value, 1);
+    for (size_t i = 0; i < array->count; i += DRAWS) {
+        size_t n = array->count - i < DRAWS ? array->count - i : DRAWS;
+        draw(rng, array->dtype, draws, n);
+        kb_convert(array->dtype, (char *)array->data + i * size, KB_F64, draws, n);
+    }
 }
 
-/* Uniform in [0, 1): cut to the bits the type has, since rounding could reach 1. */
-static int random_rand(lua_State *L)
-{
-    static const double STEPS[] = {
-        [KB_F16] = 0x1p11, [KB_BF16] = 0x1p8, [KB_F32] = 0x1p24, [KB_F64] = 0x1p53};
-    kb_rng *rng = luaL_checkudata(L, 1, TYPE_NAME);
-    kb_dtype dtype = float_dtype(L, 3);
-    kb_array **slot = new_array(L, 2, dtype);
-    for (size_t i = 0; i < (*slot)->count; i++)
-        store(*slot, i, floor(kb_rng_unit(rng) * STEPS[dtype]) / STEPS[dtype]);
-    return kb_np_finish(L, 0, slot, NULL);
-}
-
-/* Normal, mean 0, variance 1, in pairs (Box and Muller 1958). */
-static int random_randn(lua_State *L)
+static int random_array(lua_State *L, draw_fn draw)
 {
     kb_rng *rng = luaL_checkudata(L, 1, TYPE_NAME);
     kb_array **slot = new_array(L, 2, float_dtype(L, 3));
-    for (size_t i = 0; i < (*slot)->count; i += 2) {
+    fill(*slot, rng, draw);
+    return kb_np_finish(L, 0, slot, NULL);
+}
+
+/* Uniform in [0, 1): cut to the bits the type has, since rounding could reach 1. */
+static void draw_uniform(kb_rng *rng, kb_dtype dtype, double *to, size_t n)
+{
+    static const double STEPS[] = {
+        [KB_F16] = 0x1p11, [KB_BF16] = 0x1p8, [KB_F32] = 0x1p24, [KB_F64] = 0x1p53};
+    double steps = STEPS[dtype], step = 1 / steps;
+    for (size_t i = 0; i < n; i++) to[i] = floor(kb_rng_unit(rng) * steps) * step;
+}
+
+static int random_rand(lua_State *L)
+{
+    return random_array(L, draw_uniform);
+}
+
+/* Normal, mean 0, variance 1, in pairs (Box and Muller 1958). */
+static void draw_normal(kb_rng *rng, kb_dtype dtype, double *to, size_t n)
+{
+    (void)dtype;
+    for (size_t i = 0; i < n; i += 2) {
         double radius = sqrt(-2 * kb_log(1 - kb_rng_unit(rng))); /* 1 - u is never 0 */
         double angle = 0x1.921fb54442d18p+2 * kb_rng_unit(rng);  /* 2 pi u */
-        store(*slot, i, radius * kb_cos(angle));
-        if (i + 1 < (*slot)->count) store(*slot, i + 1, radius * kb_sin(angle));
+        to[i] = radius * kb_cos(angle);
+        if (i + 1 < n) to[i + 1] = radius * kb_sin(angle);
     }
-    return kb_np_finish(L, 0, slot, NULL);
+}
+
+static int random_randn(lua_State *L)
+{
+    return random_array(L, draw_normal);
 }
 
 /* Uniform in [0, bound) without bias: draws from the incomplete last multiple are thrown away. */

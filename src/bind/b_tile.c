@@ -44,7 +44,7 @@ kb_array *kb_tile_array(lua_State *L, const kb_tile *tile)
     if (tile->value->known) return tile->value->array;
     kb_engine *engine = tile->owner->engine;
     kb_err err = {0};
-    if (engine->data && kb_engine_settle(engine, &err)) kb_raise(L, &err);
+    if (engine->data && kb_engine_settle_value(engine, tile->value, &err)) kb_raise(L, &err);
     return tile->value->array;
 }
 

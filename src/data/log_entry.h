@@ -14,6 +14,7 @@
 #include "data/atomic.h"
 #include "data/compute.h"
 #include "data/epilogue.h"
+#include "data/executor.h"
 #include "data/memory.h"
 #include "sim/time.h"
 
@@ -33,7 +34,9 @@ typedef struct kb_matrix {
 
 typedef struct kb_log_entry {
     kb_log_op op;
+    uint32_t stream; /* who issued it: entries of one stream are likely to depend on each other */
     kb_time started, ended; /* on the timing side */
+    uint64_t index;         /* place in the log; set by kb_oplog_append */
     union {
         struct {
             kb_value *value;
@@ -85,8 +88,9 @@ void kb_log_entry_uses(kb_log_entry *entry, kb_log_uses *uses);
  * what comes out. */
 uint64_t kb_log_entry_cost(const kb_log_entry *entry);
 
-/* Fills in the arrays of the values it writes, or the memory. A failure has no effect. */
-int kb_log_entry_run(kb_log_entry *entry, kb_err *err);
+/* Fills in the arrays of the values it writes, or the memory. The executor, whose task this is part
+ * of, may help with a large product; null: none. */
+int kb_log_entry_run(kb_log_entry *entry, kb_executor *executor, kb_err *err);
 
 /* Drop what it owns. */
 void kb_log_entry_fini(kb_log_entry *entry);

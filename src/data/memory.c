@@ -1,12 +1,34 @@
 #include "data/memory.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Blocks from this size on are mapped on their own, in large pages where the system has them: a
+ * fault for every 4 KB would cost more than the copy that touches them. */
+enum { LARGE_BYTES = 4 << 20 };
+
+static unsigned char *take_host(uint64_t bytes)
+{
+    if (bytes < LARGE_BYTES) return calloc(bytes, 1);
+    void *host = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (host == MAP_FAILED) return NULL;
+    madvise(host, bytes, MADV_HUGEPAGE);
+    return host;
+}
+
+void kb_memory_block_fini(kb_memory_block *block)
+{
+    kb_access_index_destroy(block->accesses);
+    if (block->bytes < LARGE_BYTES)
+        free(block->host);
+    else
+        munmap(block->host, block->bytes);
+}
 
 void kb_memory_fini(kb_memory *memory)
 {
-    for (size_t i = 0; i < memory->blocks.count; i++) free(memory->blocks.data[i].host);
+    for (size_t i = 0; i < memory->blocks.count; i++) kb_memory_block_fini(&memory->blocks.data[i]);
     kb_vec_free(&memory->blocks);
 }
 
@@ -26,7 +48,7 @@ static size_t blocks_up_to(const kb_memory *memory, uint64_t base)
 
 int kb_memory_add(kb_memory *memory, kb_paddr base, uint64_t bytes, kb_err *err)
 {
-    unsigned char *host = calloc(bytes, 1);
+    unsigned char *host = take_host(bytes);
     if (!host)
         return kb_fail(err, KB_ELIMIT,
                        "no host memory for %llu bytes of tensor contents; use --no-data for timing "
@@ -36,41 +58,43 @@ int kb_memory_add(kb_memory *memory, kb_paddr base, uint64_t bytes, kb_err *err)
     kb_vec_push(&memory->blocks, ((kb_memory_block){0}));
     kb_memory_block *block = &memory->blocks.data[at];
     memmove(block + 1, block, (memory->blocks.count - 1 - at) * sizeof *block);
-    *block = (kb_memory_block){base.bits, bytes, host};
+    *block = (kb_memory_block){.base = base.bits, .bytes = bytes, .host = host};
     memory->bytes += bytes;
     if (memory->bytes > memory->peak_bytes) memory->peak_bytes = memory->bytes;
     return KB_OK;
 }
 
-void kb_memory_remove(kb_memory *memory, kb_paddr base)
+bool kb_memory_detach(kb_memory *memory, kb_paddr base, kb_memory_block *out)
 {
     size_t at = blocks_up_to(memory, base.bits);
-    if (at == 0 || memory->blocks.data[at - 1].base != base.bits) return;
+    if (at == 0 || memory->blocks.data[at - 1].base != base.bits) return false;
     kb_memory_block *block = &memory->blocks.data[at - 1];
     memory->bytes -= block->bytes;
-    free(block->host);
+    *out = *block;
     memmove(block, block + 1, (memory->blocks.count - at) * sizeof *block);
     memory->blocks.count--;
+    return true;
+}
+
+void kb_memory_remove(kb_memory *memory, kb_paddr base)
+{
+    kb_memory_block block;
+    if (kb_memory_detach(memory, base, &block)) kb_memory_block_fini(&block);
+}
+
+kb_memory_block *kb_memory_block_at(const kb_memory *memory, kb_paddr pa, uint64_t bytes)
+{
+    size_t at = blocks_up_to(memory, pa.bits);
+    if (at == 0) return NULL;
+    kb_memory_block *block = &memory->blocks.data[at - 1];
+    uint64_t offset = pa.bits - block->base;
+    return offset <= block->bytes && bytes <= block->bytes - offset ? block : NULL;
 }
 
 unsigned char *kb_memory_at(const kb_memory *memory, kb_paddr pa, uint64_t bytes)
 {
-    size_t at = blocks_up_to(memory, pa.bits);
-    if (at == 0) return NULL;
-    const kb_memory_block *block = &memory->blocks.data[at - 1];
-    uint64_t offset = pa.bits - block->base;
-    if (offset > block->bytes || bytes > block->bytes - offset) return NULL;
-    return block->host + offset;
-}
-
-void kb_memory_resolve(const kb_memory *memory, kb_pieces *pieces)
-{
-    for (size_t i = 0; i < pieces->count; i++) {
-        kb_piece *piece = &pieces->data[i];
-        uint64_t span = (piece->rows - 1) * piece->stride + piece->row_bytes;
-        piece->host = kb_memory_at(memory, piece->pa, span);
-        assert(piece->host);
-    }
+    const kb_memory_block *block = kb_memory_block_at(memory, pa, bytes);
+    return block ? block->host + (pa.bits - block->base) : NULL;
 }
 
 void kb_pieces_gather(const kb_pieces *pieces, void *to)

@@ -1,8 +1,9 @@
 /* Contents of the machine's memories, by physical address.
  *
- * What is allocated in the machine is backed by host memory in one block per allocation, zero at
- * first, committed by the operating system only when touched. With numbers switched off nothing is
- * ever added here. */
+ * The table of blocks belongs to the timing side's thread. Other threads use host addresses that
+ * were found before. What is allocated in the machine is backed by host memory in one block per
+ * allocation, zero at first, committed by the operating system only when touched. With numbers
+ * switched off nothing is ever added here. */
 #ifndef KB_DATA_MEMORY_H
 #define KB_DATA_MEMORY_H
 
@@ -11,6 +12,7 @@
 #include "addr/physaddr.h"
 #include "addr/vaspace.h"
 #include "base/vec.h"
+#include "data/access.h"
 
 /* `rows` runs of `row_bytes`, `stride` bytes apart, inside one allocation. */
 typedef struct kb_piece {
@@ -18,13 +20,14 @@ typedef struct kb_piece {
     uint32_t rows;
     uint64_t row_bytes, stride;
     kb_vaddr va;         /* under which it was reached; 0: by its physical address */
-    unsigned char *host; /* its first byte; null until resolved */
+    unsigned char *host; /* its first byte; null until the op log has resolved it */
 } kb_piece;
 typedef kb_vec(kb_piece) kb_pieces;
 
 typedef struct kb_memory_block {
     uint64_t base, bytes;
     unsigned char *host;
+    kb_access_index *accesses; /* of the op log; null: none yet */
 } kb_memory_block;
 
 typedef struct kb_memory {
@@ -38,12 +41,22 @@ void kb_memory_fini(kb_memory *memory);
 int kb_memory_add(kb_memory *memory, kb_paddr base, uint64_t bytes, kb_err *err);
 void kb_memory_remove(kb_memory *memory, kb_paddr base);
 
+/* Take a block out of the table. The caller owns what it had; false if there is none. */
+bool kb_memory_detach(kb_memory *memory, kb_paddr base, kb_memory_block *out);
+
+/* Give back what a detached block has. On any thread. */
+void kb_memory_block_fini(kb_memory_block *block);
+
+/* The block that has all the `bytes` at `pa`, or NULL. Valid until blocks are added or removed. */
+kb_memory_block *kb_memory_block_at(const kb_memory *memory, kb_paddr pa, uint64_t bytes);
+
 /* Host address of `bytes` at `pa`, or NULL if they are not inside one block. */
 unsigned char *kb_memory_at(const kb_memory *memory, kb_paddr pa, uint64_t bytes);
 
-/* Find the host addresses of pieces, each inside one block. They hold until the block is removed.
- */
-void kb_memory_resolve(const kb_memory *memory, kb_pieces *pieces);
+static inline uint64_t kb_piece_span(const kb_piece *piece)
+{
+    return (piece->rows - 1) * piece->stride + piece->row_bytes;
+}
 
 /* Copy between the rows of resolved pieces, in order, and a dense buffer. */
 void kb_pieces_gather(const kb_pieces *pieces, void *to);

@@ -18,6 +18,8 @@ typedef struct kb_value {
     size_t shape[KB_MAX_RANK];
     kb_array *array; /* null until computed */
     bool known;      /* made of constants alone, and computed at the issue, even without numbers */
+    struct kb_log_batch *made; /* of the op log's timing side: where it is computed, */
+    uint64_t made_serial;      /* in which use of that batch */
 } kb_value;
 
 kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape);

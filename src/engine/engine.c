@@ -38,7 +38,7 @@ int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *
     engine->data = options->data;
     kb_pool_init(&engine->op_pool, sizeof(kb_op));
     engine->sim = kb_sim_create();
-    kb_oplog_init(&engine->log, &engine->memory);
+    engine->log = kb_oplog_create(&engine->memory, options->data ? options->data_threads : 0);
     int status = kb_spec_load(&engine->spec, &source, err);
     if (!status) status = kb_machine_create(&engine->m, engine->sim, engine->spec, err);
     if (!status) status = open_va(engine, err);
@@ -54,7 +54,6 @@ void kb_engine_destroy(kb_engine *engine)
 {
     if (!engine) return;
     kb_kernel_free_all(engine);
-    kb_pool_fini(&engine->op_pool);
     kb_host_work_drop_all(engine);
     kb_tensor_free_all(engine);
     for (kb_proc *proc = engine->procs; proc;) {
@@ -64,12 +63,13 @@ void kb_engine_destroy(kb_engine *engine)
     }
     kb_launch_free_all(engine);
     kb_ipcq_free_all(engine);
-    kb_oplog_fini(&engine->log);
+    kb_oplog_destroy(engine->log);
     kb_memory_fini(&engine->memory);
     kb_vaspace_fini(&engine->va);
     kb_device_memory_fini(engine);
     kb_machine_destroy(engine->m);
     kb_sim_destroy(engine->sim);
+    kb_pool_fini(&engine->op_pool);
     kb_spec_destroy(engine->spec);
     free(engine);
 }
@@ -88,5 +88,10 @@ kb_run_end kb_engine_run(kb_engine *engine, kb_time max_time, uint64_t max_event
 
 int kb_engine_settle(kb_engine *engine, kb_err *err)
 {
-    return kb_oplog_run(&engine->log, err);
+    return kb_oplog_run(engine->log, err);
+}
+
+int kb_engine_settle_value(kb_engine *engine, const kb_value *value, kb_err *err)
+{
+    return kb_oplog_run_for(engine->log, value, err);
 }

@@ -6,6 +6,7 @@
 #define KB_ENGINE_ENGINE_H
 
 #include "addr/vaspace.h"
+#include "base/pool.h"
 #include "data/memory.h"
 #include "data/oplog.h"
 #include "engine/proc.h"
@@ -18,7 +19,7 @@ typedef struct kb_engine {
     kb_vaspace va;
     struct kb_cube_memory **cube_memory; /* device_memory.h: by sip * cubes + cube, lazily */
     kb_memory memory;
-    kb_oplog log;
+    kb_oplog *log;
     bool data; /* numbers are computed */
 
     kb_proc *procs;
@@ -42,6 +43,7 @@ typedef struct kb_engine_options {
     const char *const *sets;
     size_t set_count;
     bool data;
+    int data_threads; /* that compute numbers, beside the caller's own */
 } kb_engine_options;
 
 int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *err);
@@ -56,5 +58,8 @@ kb_run_end kb_engine_run(kb_engine *engine, kb_time max_time, uint64_t max_event
 
 /* Make all numbers of what has completed in simulated time available. */
 int kb_engine_settle(kb_engine *engine, kb_err *err);
+
+/* Make the numbers of one value available, without waiting for others. */
+int kb_engine_settle_value(kb_engine *engine, const kb_value *value, kb_err *err);
 
 #endif

@@ -190,8 +190,7 @@ static void record(const kb_op *op)
 {
     const kb_pe *pe = op->pe;
     kb_log_op kind = op->log.op;
-    if (!pe->m->stages) return;
-    if (kind == KB_LOG_GEMM) return;
+    if (!pe->m->stages || op->composite.M > 0) return;
     kb_stage_row row = {.command = op->composite.label,
                         .sip = (uint16_t)pe->sip,
                         .cube = (uint16_t)pe->cube,
@@ -202,6 +201,14 @@ static void record(const kb_op *op)
                         .start = kind == KB_LOG_COMPUTE ? op->began : pe->dma_began,
                         .end = op->ended};
     kb_vec_push(&pe->m->stages->rows, row);
+}
+
+void kb_op_log(kb_engine *engine, const kb_pe *pe, kb_log_entry *entry)
+{
+    const kb_graph *g = engine->m->graph;
+    int cube = pe->sip * kb_graph_cubes(g) + pe->cube;
+    entry->stream = (uint32_t)(cube * g->cube_plan.pes + pe->number);
+    kb_oplog_append(engine->log, entry);
 }
 
 void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
@@ -215,7 +222,7 @@ void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
     if (op->engine->data && proc && !op->in_effect) {
         op->log.started = op->dispatched;
         op->log.ended = op->ended;
-        kb_oplog_append(&op->engine->log, &op->log);
+        kb_op_log(op->engine, op->pe, &op->log);
     }
     for (int i = 0; i < KB_COMPUTE_INPUTS; i++) {
         if (op->inputs[i]) kb_tile_used(op, op->inputs[i]);

@@ -10,7 +10,7 @@ static void performed(kb_sim *sim, void *object, uint64_t arg)
     if (!op->engine->data || !op->proc) return;
     op->log.started = op->dispatched;
     op->log.ended = sim->now;
-    kb_oplog_append(&op->engine->log, &op->log);
+    kb_op_log(op->engine, op->pe, &op->log);
     op->log.op = KB_LOG_ATOMIC; /* for the record of stages */
 }
 

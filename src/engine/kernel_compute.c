@@ -58,7 +58,7 @@ static int make_view(kb_proc *proc, const kb_compute *c, kb_tile *tile, const ch
         kb_value_release(value);
         return status;
     }
-    if (engine->data && !value->known) kb_oplog_append(&engine->log, &entry);
+    if (engine->data && !value->known) kb_op_log(engine, proc->pe, &entry);
     *view = kb_tile_view(tile, value, what);
     return KB_OK;
 }

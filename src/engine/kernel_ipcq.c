@@ -277,7 +277,7 @@ static void put_committed(kb_sim *sim, void *object, uint64_t arg)
     if (op->in_effect || !op->proc) return;
     op->log.started = op->dispatched;
     op->log.ended = sim->now;
-    kb_oplog_append(&op->engine->log, &op->log);
+    kb_op_log(op->engine, op->pe, &op->log);
     op->in_effect = true;
 }
 

@@ -13,6 +13,9 @@ int kb_op_abandon(kb_op *op, int status);
 /* Issue it: dispatch(sim, op, arg) runs when pe_scheduler gets to it. */
 void kb_op_issue(kb_op *op, kb_event_fn dispatch, uint64_t arg);
 
+/* Append an entry of a PE to the op log. */
+void kb_op_log(kb_engine *engine, const kb_pe *pe, kb_log_entry *entry);
+
 /* Event: it has completed. */
 void kb_op_complete(kb_sim *sim, void *op, uint64_t arg);
 

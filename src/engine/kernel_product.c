@@ -49,6 +49,34 @@ static void fill_log(kb_op *op, const kb_product *p, const kb_matrix_arg *out)
     op->log.gemm.acc = p->acc ? kb_value_retain(p->acc->value) : NULL;
 }
 
+static bool reads_memory(kb_log_entry *entry)
+{
+    kb_log_uses uses;
+    kb_log_entry_uses(entry, &uses);
+    for (int i = 0; i < uses.count; i++)
+        if (uses.use[i].pieces && uses.use[i].how & KB_LOG_READS) return true;
+    return false;
+}
+
+/* Tiles do not change, so the numbers of a product of tiles alone can be computed while its
+ * pipeline is simulated. If they go to memory, the store is left for the end. */
+static void log_ahead(kb_op *op)
+{
+    kb_log_entry product = op->log;
+    if (!op->engine->data || reads_memory(&product)) return;
+    kb_matrix *out = &product.gemm.out;
+    op->log = (kb_log_entry){.op = KB_LOG_STORE};
+    if (out->value) {
+        op->in_effect = true;
+    } else {
+        size_t shape[2] = {product.gemm.M, product.gemm.N};
+        op->log.move.pieces = out->pieces;
+        *out = (kb_matrix){.value = kb_value_create(product.gemm.out_type, 2, shape)};
+        op->log.move.value = kb_value_retain(out->value);
+    }
+    kb_op_log(op->engine, op->pe, &product);
+}
+
 /* ---- epilogues ---- */
 
 static int add_operand(kb_op *op, const kb_product *p, const kb_product_step *s, kb_err *err)
@@ -154,6 +182,7 @@ int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *e
     op->inputs[1] = kb_tile_retain(p->b.tile);
     op->inputs[2] = kb_tile_retain(p->acc);
     fill_log(op, p, &result);
+    log_ahead(op);
     kb_op_issue(op, dispatch_composite, 0);
     *out = op;
     return KB_OK;

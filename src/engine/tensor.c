@@ -170,13 +170,12 @@ int kb_tensor_create(kb_engine *engine, const kb_tensor_desc *desc, kb_tensor **
 static void destroy(kb_tensor *t, bool unmap)
 {
     kb_engine *engine = t->engine;
-    kb_oplog_run(&engine->log, NULL); /* entries may still refer to the contents */
     if (unmap) kb_tensor_forget_maps(t);
     for (uint32_t s = 0; s < t->shard_count; s++) {
         const kb_shard *shard = &t->shards[s];
         if (shard->shared || shard->pa.bits == UINT64_MAX) continue;
         kb_memory_place place = place_of(t, shard);
-        kb_memory_remove(&engine->memory, shard->pa);
+        kb_oplog_remove_block(engine->log, shard->pa);
         kb_device_memory_give(engine, &place, shard->pa);
     }
     if (t->va.bits) kb_vaspace_give(&engine->va, t->va, NULL);

@@ -210,24 +210,24 @@ static void copy_part(const kb_tensor *t, const kb_shard *shard, const kb_region
 
 int kb_tensor_scatter(kb_tensor *t, const kb_region *region, const kb_array *array, kb_err *err)
 {
-    if (!t->engine->data) return KB_OK;
-    int status = kb_oplog_run(&t->engine->log, err);
+    (void)err; /* what failed in the log is reported to whoever reads */
     kb_region all = whole(t);
     if (!region) region = &all;
     part p;
-    for (uint32_t s = 0; !status && s < t->shard_count; s++) {
+    for (uint32_t s = 0; t->engine->data && s < t->shard_count; s++) {
         const kb_shard *shard = &t->shards[s];
-        if (!shard->shared && meet(t, region, &t->pieces[shard->piece], &p))
-            copy_part(t, shard, region, &p, array->data, true);
+        if (shard->shared || !meet(t, region, &t->pieces[shard->piece], &p)) continue;
+        kb_oplog_run_block(t->engine->log, shard->pa);
+        copy_part(t, shard, region, &p, array->data, true);
     }
-    return status;
+    return KB_OK;
 }
 
 int kb_tensor_gather(kb_tensor *t, const kb_region *region, kb_array **out, kb_err *err)
 {
     kb_region all = whole(t);
     if (!region) region = &all;
-    int status = kb_oplog_run(&t->engine->log, err);
+    int status = kb_oplog_run(t->engine->log, err);
     if (!status) status = kb_array_create(t->dtype, t->rank, region->extent, out, err);
     part p;
     for (uint32_t i = 0; !status && i < t->piece_count; i++)

@@ -15,7 +15,7 @@
 static kb_engine *open_engine(bool data)
 {
     static const char *const sets[] = {"sip.cube_mesh.w=2", "sip.cube_mesh.h=1"};
-    kb_engine_options options = {KB_SOURCE_DIR "/topology.yaml", sets, 2, data};
+    kb_engine_options options = {KB_SOURCE_DIR "/topology.yaml", sets, 2, data, 1};
     kb_engine *engine;
     kb_err err = {0};
     if (kb_engine_create(&engine, &options, &err)) fail_msg("%s", err.text);

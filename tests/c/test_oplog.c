@@ -69,15 +69,14 @@ static void strided_rows_go_to_their_places(void **state)
 {
     (void)state;
     kb_memory memory = {0};
-    kb_oplog log;
-    kb_oplog_init(&log, &memory);
+    kb_oplog *log = kb_oplog_create(&memory, 0);
     kb_memory_add(&memory, BASE, 256, NULL);
-    append_store(&log, value_of((const float[]){1, 2, 3, 4, 5, 6}, 3, 2), piece(8, 3, 8, 32));
-    assert_int_equal(kb_oplog_run(&log, NULL), 0);
+    append_store(log, value_of((const float[]){1, 2, 3, 4, 5, 6}, 3, 2), piece(8, 3, 8, 32));
+    assert_int_equal(kb_oplog_run(log, NULL), 0);
     const float *floats = at(&memory, 0, 256);
     static const float expected[20] = {[2] = 1, [3] = 2, [10] = 3, [11] = 4, [18] = 5, [19] = 6};
     for (int i = 0; i < 20; i++) assert_true(floats[i] == expected[i]);
-    kb_oplog_fini(&log);
+    kb_oplog_destroy(log);
     kb_memory_fini(&memory);
 }
 
@@ -86,8 +85,7 @@ static void loads_see_what_was_stored_before_them(void **state)
 {
     (void)state;
     kb_memory memory = {0};
-    kb_oplog log;
-    kb_oplog_init(&log, &memory);
+    kb_oplog *log = kb_oplog_create(&memory, 0);
     kb_memory_add(&memory, BASE, 16, NULL);
     size_t shape[1] = {1};
     kb_value *seen[3];
@@ -95,18 +93,18 @@ static void loads_see_what_was_stored_before_them(void **state)
         seen[i] = kb_value_create(KB_F32, 1, shape);
         kb_log_entry load = {.op = KB_LOG_LOAD,
                              .move = {kb_value_retain(seen[i]), piece(4, 1, 4, 4)}};
-        kb_oplog_append(&log, &load);
+        kb_oplog_append(log, &load);
         float next = (float)(i + 1);
-        append_store(&log, value_of(&next, 1, 1), piece(4, 1, 4, 4));
+        append_store(log, value_of(&next, 1, 1), piece(4, 1, 4, 4));
     }
     assert_null(seen[2]->array); /* nothing is computed before it is asked for */
-    assert_int_equal(kb_oplog_run(&log, NULL), 0);
+    assert_int_equal(kb_oplog_run(log, NULL), 0);
     for (int i = 0; i < 3; i++) {
         assert_true(*(float *)seen[i]->array->data == (float)i);
         kb_value_release(seen[i]);
     }
-    assert_int_equal(log.executed, 6);
-    kb_oplog_fini(&log);
+    assert_int_equal(kb_oplog_executed(log), 6);
+    kb_oplog_destroy(log);
     kb_memory_fini(&memory);
 }
 
@@ -115,22 +113,21 @@ static void products_work_on_rows_of_wider_matrices(void **state)
 {
     (void)state;
     kb_memory memory = {0};
-    kb_oplog log;
-    kb_oplog_init(&log, &memory);
+    kb_oplog *log = kb_oplog_create(&memory, 0);
     kb_memory_add(&memory, BASE, 512, NULL);
-    append_store(&log, value_of((const float[]){1, 2, 3, 4}, 2, 2), piece(0, 2, 8, 20));
-    append_store(&log, value_of((const float[]){5, 6, 7, 8}, 2, 2), piece(128, 2, 8, 8));
+    append_store(log, value_of((const float[]){1, 2, 3, 4}, 2, 2), piece(0, 2, 8, 20));
+    append_store(log, value_of((const float[]){5, 6, 7, 8}, 2, 2), piece(128, 2, 8, 8));
     kb_log_entry product = {.op = KB_LOG_GEMM};
     product.gemm.M = product.gemm.K = product.gemm.N = 2;
     product.gemm.in = product.gemm.out_type = KB_F32;
     product.gemm.a.pieces = piece(0, 2, 8, 20);
     product.gemm.b.pieces = piece(128, 1, 16, 16);
     product.gemm.out.pieces = piece(256, 2, 8, 12);
-    kb_oplog_append(&log, &product);
-    assert_int_equal(kb_oplog_run(&log, NULL), 0);
+    kb_oplog_append(log, &product);
+    assert_int_equal(kb_oplog_run(log, NULL), 0);
     const float *out = at(&memory, 256, 20);
     assert_true(out[0] == 19 && out[1] == 22 && out[2] == 0 && out[3] == 43 && out[4] == 50);
-    kb_oplog_fini(&log);
+    kb_oplog_destroy(log);
     kb_memory_fini(&memory);
 }
 
@@ -139,8 +136,7 @@ static void a_failure_stays(void **state)
 {
     (void)state;
     kb_memory memory = {0};
-    kb_oplog log;
-    kb_oplog_init(&log, &memory);
+    kb_oplog *log = kb_oplog_create(&memory, 0);
     static const size_t none[1] = {0}; /* rank 0 */
     kb_value *one = kb_value_create(KB_I32, 0, none), *zero = kb_value_create(KB_I32, 0, none);
     assert_int_equal(kb_array_zeros(KB_I32, 0, NULL, &zero->array, NULL), 0);
@@ -151,14 +147,14 @@ static void a_failure_stays(void **state)
         .kind = KB_COMPUTE_BINARY, .op = KB_FLOORDIV, .in = {one, zero}, .in_count = 2};
     assert_int_equal(kb_compute_infer(&entry.compute.what, NULL), 0);
     entry.compute.out = kb_value_create(KB_I32, 0, none);
-    kb_oplog_append(&log, &entry);
+    kb_oplog_append(log, &entry);
     kb_err err = {0};
-    assert_int_equal(kb_oplog_run(&log, &err), KB_EINVAL);
+    assert_int_equal(kb_oplog_run(log, &err), KB_EINVAL);
     assert_non_null(strstr(err.text, "zero"));
     err = (kb_err){0};
-    assert_int_equal(kb_oplog_run(&log, &err), KB_EINVAL);
+    assert_int_equal(kb_oplog_run(log, &err), KB_EINVAL);
     assert_non_null(strstr(err.text, "zero"));
-    kb_oplog_fini(&log);
+    kb_oplog_destroy(log);
     kb_memory_fini(&memory);
 }
 

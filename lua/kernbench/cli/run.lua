@@ -9,8 +9,8 @@ local M = {}
 
 -- Common flags: true when a value follows.
 local FLAGS = { bench = true, topology = true, device = true, set = true, seed = true, ["max-time"] = true,
-  stages = true, ["max-events"] = true, ["no-data"] = false, ["verify-data"] = false, json = false, quiet = false,
-  progress = false,
+  stages = true, ["max-events"] = true, ["no-data"] = false, ["verify-data"] = false, ["data-threads"] = true,
+  json = false, quiet = false, progress = false,
   help = false }
 
 -- Converts the value of an option: `accept` returns what it stands for, or nil.
@@ -35,6 +35,10 @@ local function make_parser()
   parser:option("--device", "SIP for new tensors: sip:N, sipN, or all (SIP 0 first)."):default("all")
   parser:flag("--no-data", "Timing only: no numbers, no memory for tensor contents.")
   parser:flag("--verify-data", "Fail unless the bench reads results back.")
+  parser:option("--data-threads", "Threads that compute numbers, beside the simulation's own: 0 to 64.")
+    :convert(number("--data-threads", "an integer from 0 to 64", function(n)
+      return n >= 0 and n <= 64 and math.tointeger(n) or nil
+    end))
   parser:option("--seed", "Seed of torch.rand and math.random."):default("0")
     :convert(number("--seed", "an integer", math.tointeger))
   parser:option("--max-time", "End with exit code 4 when simulated time passes this many ns.")
@@ -153,7 +157,7 @@ end
 local function open(options)
   local engine, message = runtime.open {
     topology = common.topology(options.topology), sets = options.set,
-    data = not options.no_data, seed = options.seed }
+    data = not options.no_data, data_threads = options.data_threads, seed = options.seed }
   if not engine then
     return nil, common.fail(2, "%s", message)
   end
