@@ -155,3 +155,9 @@ $ kernbench $ROOT/benches/qkv_gemm_multi_pe.lua -q --verify-data --M 33 --K 65 -
  2
  4
  8
+
+# Numbers are the same whatever the number of threads that compute them
+$ for n in 0 1 8; do kernbench $ROOT/benches/kernel_topk_routing.lua --json --data-threads $n; kernbench $ROOT/benches/gemm_whole_sip.lua --json --data-threads $n; done | grep -vE 'wall_s|seconds' | sort | uniq -c | awk '$1 % 3 { print "differs: " $0 }'
+$ kernbench $ROOT/benches/gemm_single_pe.lua --data-threads 65
+kernbench: --data-threads: expected an integer from 0 to 64, got '65'; see `kernbench run --help`
+[2]
