@@ -8,8 +8,6 @@
 #include "engine/kernel_op.h"
 #include "engine/launch.h"
 
-enum { TCM_ALIGN = 64 };
-
 /* ---- tiles ---- */
 
 /* Append "; live: 4096 KiB (512, 4096) f16 from tl.load, ..." to the message. */
@@ -43,9 +41,7 @@ int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
 {
     kb_value *value = kb_value_create(dtype, rank, shape);
     uint64_t addr;
-    /* whole lines: gaps between small tiles would all have to be tried */
-    uint64_t bytes = (kb_value_bytes(value) + TCM_ALIGN - 1) / TCM_ALIGN * TCM_ALIGN;
-    int status = kb_alloc_take(&proc->pe->tcm, bytes, TCM_ALIGN, &addr, err);
+    int status = kb_room_take(proc, kb_value_bytes(value), &addr, err);
     if (status) {
         kb_value_release(value);
         kb_fail_at(err, "out of TCM");
@@ -81,7 +77,7 @@ static void give_back_room(kb_tile *tile)
     if (tile->parent)
         kb_tile_release(tile->parent);
     else if (tile->tcm)
-        kb_alloc_give(tile->tcm, tile->addr, NULL);
+        kb_room_give(tile->owner, tile->addr, kb_value_bytes(tile->value));
     tile->parent = NULL;
     if (tile->prev)
         tile->prev->next = tile->next;
@@ -236,7 +232,7 @@ void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
     if (proc && !proc->ops && proc->ending) kb_launch_instance_idle(proc);
 }
 
-static void forget_tiles(const kb_proc *proc)
+static void forget_tiles(kb_proc *proc)
 {
     while (proc->tiles) {
         kb_tile *tile = proc->tiles;
@@ -245,6 +241,7 @@ static void forget_tiles(const kb_proc *proc)
         else
             give_back_room(tile);
     }
+    kb_room_return_kept(proc);
 }
 
 void kb_kernel_forget(kb_proc *proc)

@@ -13,6 +13,11 @@ int kb_op_abandon(kb_op *op, int status);
 /* Issue it: dispatch(sim, op, arg) runs when pe_scheduler gets to it. */
 void kb_op_issue(kb_op *op, kb_event_fn dispatch, uint64_t arg);
 
+/* Room in TCM: as kb_alloc_take and kb_alloc_give. Whoever ends a kernel returns what was kept. */
+int kb_room_take(kb_proc *proc, uint64_t bytes, uint64_t *addr, kb_err *err);
+void kb_room_give(kb_proc *proc, uint64_t addr, uint64_t bytes);
+void kb_room_return_kept(kb_proc *proc);
+
 /* Append an entry of a PE to the op log. */
 void kb_op_log(kb_engine *engine, const kb_pe *pe, kb_log_entry *entry);
 

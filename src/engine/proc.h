@@ -40,10 +40,11 @@ typedef struct kb_proc {
     struct kb_proc *launch_prev, *launch_next;
     int target; /* index into the launch's targets */
     kb_pe *pe;
-    struct kb_tile *tiles; /* TCM that it holds */
-    struct kb_op *ops;     /* issued and not completed */
-    struct kb_op *awaited; /* what a call waits for that gives nobody a handle: a reference */
-    bool ending;           /* its code has ended; it ends when its operations have */
+    struct kb_tile *tiles;  /* TCM that it holds */
+    struct kb_rooms *rooms; /* room of former tiles, kept for the next; or null */
+    struct kb_op *ops;      /* issued and not completed */
+    struct kb_op *awaited;  /* what a call waits for that gives nobody a handle: a reference */
+    bool ending;            /* its code has ended; it ends when its operations have */
 } kb_proc;
 
 kb_proc *kb_proc_create(struct kb_engine *engine, kb_proc_kind kind, void (*resume)(kb_proc *proc),
