@@ -57,7 +57,7 @@ function M.need_engine(call)
   return M.engine
 end
 
----@param options table what core.open takes: topology, sets, data, data_threads; seed; device
+---@param options table what core.open takes: topology, sets, data, data_threads; seed; device; ccl_yaml
 ---@return table? engine
 ---@return string? message why not
 function M.open(options)
@@ -66,6 +66,7 @@ function M.open(options)
     return nil, message
   end
   M.engine, M.machine, M.unjoined = engine, engine:machine(), {}
+  M.ccl_yaml = options.ccl_yaml
   outside = { device = options.device or 0, seed = options.seed or 0, launches = {} }
   return engine
 end

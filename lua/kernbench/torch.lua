@@ -227,6 +227,14 @@ end
 
 M.is_tensor = tensors.is_tensor
 
+--- Connect PEs by queues for kernels that use tl.send and tl.recv; see kernbench.ccl. Waits.
+---@param options table
+---@return ccl.Collective
+function M.install_ipcq(options)
+  local installed = require("kernbench.ccl").install_ipcq(options)
+  return installed
+end
+
 --- Seed of torch.rand and torch.randn.
 ---@param seed integer
 function M.manual_seed(seed)

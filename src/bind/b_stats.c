@@ -25,8 +25,12 @@ static int machine(lua_State *L)
 {
     const kb_engine *e = kb_check_engine(L, 1)->e;
     const kb_graph *g = e->m->graph;
-    lua_createtable(L, 0, 10);
+    lua_createtable(L, 0, 13);
     set_integer(L, "sips", (uint64_t)g->sips);
+    lua_pushstring(L, kb_grid_kind_name(g->grid.kind));
+    lua_setfield(L, -2, "sip_grid");
+    set_integer(L, "sip_w", (uint64_t)g->grid.w);
+    set_integer(L, "sip_h", (uint64_t)g->grid.h);
     set_integer(L, "cubes", (uint64_t)kb_graph_cubes(g));
     set_integer(L, "mesh_w", (uint64_t)g->mesh_w);
     set_integer(L, "mesh_h", (uint64_t)g->mesh_h);

@@ -189,6 +189,7 @@ void kb_bind_open(lua_State *L)
                                        {"kernbench.core.np", luaopen_kernbench_core_np},
                                        {"kernbench.core.tl", luaopen_kernbench_core_tl},
                                        {"kernbench.core.topo", luaopen_kernbench_core_topo},
+                                       {"kernbench.core.yaml", luaopen_kernbench_core_yaml},
                                        {NULL, NULL}};
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     luaL_setfuncs(L, modules, 0);

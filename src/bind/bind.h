@@ -48,6 +48,7 @@ void kb_push_home(lua_State *L);
 int luaopen_kernbench_core(lua_State *L); /* engine, tensors, launches, topology */
 int luaopen_kernbench_core_tl(lua_State *L);
 int luaopen_kernbench_core_topo(lua_State *L);
+int luaopen_kernbench_core_yaml(lua_State *L);
 
 /* b_base.c: Lua's functions that are replaced */
 void kb_base_open(lua_State *L);

@@ -335,7 +335,7 @@ function M.broadcast_down(c, dtype, cuts, tiles, children, parent)
   return had
 end
 
---- Those that exist among directions: nil where this rank has no such neighbour.
+--- Those of the directions that are not nil.
 function M.present(...)
   local names = {}
   for i = 1, select("#", ...) do

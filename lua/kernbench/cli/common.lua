@@ -37,6 +37,17 @@ function M.parse(parser, argv)
   return nil, M.fail(2, "%s; see `%s --help`", tostring(result), parser._name)
 end
 
+--- Converts the value of an option that counts something.
+function M.count(option)
+  return function(text)
+    local value = math.tointeger(tonumber(text))
+    if not value or value < 1 then
+      return nil, ("%s: expected an integer of at least 1, got '%s'"):format(option, text)
+    end
+    return value
+  end
+end
+
 local function readable(path)
   local file = io.open(path, "r")
   if file then file:close() end

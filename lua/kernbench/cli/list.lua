@@ -1,10 +1,14 @@
---- kernbench list: benches, topologies, and components with their parameters.
+--- kernbench list: benches, algorithms, topologies, and components with their parameters.
+local algorithms = require "kernbench.ccl.algorithms"
 local bench_file = require "kernbench.cli.bench_file"
+local ccl_config = require "kernbench.ccl.config"
+local ccl_plan = require "kernbench.ccl.plan"
 local common = require "kernbench.cli.common"
 local core = require "kernbench.core"
 local json = require "kernbench.cli.json"
 local lfs = require "lfs"
 local report = require "kernbench.cli.report"
+local runtime = require "kernbench.runtime"
 local topo = require "kernbench.core.topo"
 
 local M = {}
@@ -59,6 +63,65 @@ local function topologies()
     if #list > 1 then break end
   end
   return list
+end
+
+-- Collectives that come with the program, and those that ccl.yaml adds.
+local function algorithm_list()
+  local list, names = json.array {}, algorithms.names()
+  local config, known = ccl_config.load(), {}
+  for _, name in ipairs(names) do known[name] = true end
+  local added = {}
+  for name, entry in pairs(config.algorithms) do
+    if not known[name] and entry.module then added[#added + 1] = name end
+  end
+  table.sort(added)
+  for _, name in ipairs(table.move(added, 1, #added, #names + 1, names)) do
+    local ok, algorithm = pcall(algorithms.load, config:settings(name).module or name)
+    local description = ok and (algorithm.description or "") or "(does not load: " .. algorithm .. ")"
+    list[#list + 1] = { name = name, collective = ok and algorithm.collective or "?",
+      topology = ok and algorithm.topology or "?", description = description,
+      __order = { "name", "collective", "topology", "description" } }
+  end
+  return list
+end
+
+local function print_algorithms()
+  print("algorithms:")
+  for _, a in ipairs(algorithm_list()) do
+    print(("  %-16s  %-14s  %-11s  %s"):format(a.name, a.collective, a.topology, a.description))
+  end
+  print()
+end
+
+-- The install plan of an algorithm on the machine, printed.
+local function show_plan(options)
+  local engine, message = runtime.open { topology = common.topology(options.topology), sets = options.set,
+    data = false }
+  if not engine then
+    return common.fail(2, "%s", message)
+  end
+  local ok, problem = pcall(function()
+    local settings = ccl_config.load(options.ccl):settings(options.plan)
+    local algorithm = algorithms.load(settings.module or options.plan)
+    local plan = ccl_plan.make(algorithm, settings, { ranks = options.ranks, num_cubes = options.num_cubes,
+      world_size = options.world or settings.world_size }, runtime.machine)
+    if options.json then
+      plan.__order = { "name", "buffer_kind", "n_slots", "slot_size", "backpressure", "credit_bytes", "pes" }
+      for _, pe in ipairs(plan.pes) do
+        pe.__order = { "rank", "sip", "cube", "pe", "directions" }
+        pe.directions = json.array(pe.directions)
+        for _, to in ipairs(pe.directions) do to.__order = { "name", "peer", "peer_direction" } end
+      end
+      print(json.encode(plan))
+    else
+      print(ccl_plan.text(plan))
+    end
+  end)
+  runtime.close()
+  if not ok then
+    return common.fail(2, "%s", problem)
+  end
+  return 0
 end
 
 local function range_of(param)
@@ -116,6 +179,9 @@ local function print_all(kinds)
     end
     print()
   end
+  if kinds.algorithms then
+    print_algorithms()
+  end
   if kinds.topologies then
     print("topologies:")
     for _, path in ipairs(topologies()) do print("  " .. path) end
@@ -131,30 +197,42 @@ end
 ---@param argv string[]
 ---@return integer
 function M.main(argv)
-  local parser = common.parser("kernbench list", "List benches, topologies, and components with their parameters.")
+  local parser = common.parser("kernbench list",
+    "List benches, algorithms, topologies, and components with their parameters.")
   parser:flag("--benches", "Benches that --bench finds.")
+  parser:flag("--algorithms", "Algorithms of collectives.")
   parser:flag("--topologies", "Topology files.")
   parser:flag("--components", "Components and structure: parameters, units, defaults, help.")
   parser:flag("--json", "Print one JSON object.")
   parser:flag("--markdown", "Print the topology reference in Markdown.")
   parser:flag("--yaml", "Print a complete topology file with every default.")
+  parser:option("--plan", "Print which PE is connected to which by this algorithm."):argname("ALGORITHM")
+  parser:option("--ranks", "With --plan: what a rank is."):choices { "pe", "cube", "sip" }:default("pe")
+  parser:option("--world", "With --plan: ranks."):convert(common.count("--world"))
+  parser:option("--num-cubes", "With --plan: cubes used of each SIP."):convert(common.count("--num-cubes"))
+  parser:option("--ccl", "With --plan: a file in place of ccl.yaml."):argname("FILE")
+  common.add_machine_flags(parser)
   local options, code = common.parse(parser, argv)
   if not options then
     return code
+  end
+  if options.plan then
+    return show_plan(options)
   end
   if options.markdown or options.yaml then
     io.write(topo.reference(options.markdown and "markdown" or "yaml"))
     return 0
   end
-  local kinds = { benches = options.benches, topologies = options.topologies, components = options.components }
+  local kinds = { benches = options.benches, algorithms = options.algorithms, topologies = options.topologies,
+    components = options.components }
   if not next(kinds) then
-    kinds = { benches = true, topologies = true }
+    kinds = { benches = true, algorithms = true, topologies = true }
   end
   if options.json then
     print(json.encode { schema = 1, benches = kinds.benches and benches(),
-      topologies = kinds.topologies and topologies(),
+      algorithms = kinds.algorithms and algorithm_list(), topologies = kinds.topologies and topologies(),
       components = kinds.components and components_json(topo.sections()),
-      __order = { "schema", "benches", "topologies", "components" } })
+      __order = { "schema", "benches", "algorithms", "topologies", "components" } })
   else
     print_all(kinds)
   end

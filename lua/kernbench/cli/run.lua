@@ -10,8 +10,7 @@ local M = {}
 -- Common flags: true when a value follows.
 local FLAGS = { bench = true, topology = true, device = true, set = true, seed = true, ["max-time"] = true,
   stages = true, ["max-events"] = true, ["no-data"] = false, ["verify-data"] = false, ["data-threads"] = true,
-  json = false, quiet = false, progress = false,
-  help = false }
+  json = false, quiet = false, progress = false, ccl = true, help = false }
 
 -- Converts the value of an option: `accept` returns what it stands for, or nil.
 local function number(option, expected, accept)
@@ -41,6 +40,8 @@ local function make_parser()
     end))
   parser:option("--seed", "Seed of torch.rand and math.random."):default("0")
     :convert(number("--seed", "an integer", math.tointeger))
+  parser:option("--ccl", "How collectives are carried out. Default: ccl.yaml here, else the one of kernbench.")
+    :argname("FILE")
   parser:option("--max-time", "End with exit code 4 when simulated time passes this many ns.")
     :convert(number("--max-time", "a number of ns above 0", function(n) return n > 0 and n or nil end))
   parser:option("--max-events", "End with exit code 4 after this many events.")
@@ -157,7 +158,8 @@ end
 local function open(options)
   local engine, message = runtime.open {
     topology = common.topology(options.topology), sets = options.set,
-    data = not options.no_data, data_threads = options.data_threads, seed = options.seed }
+    data = not options.no_data, data_threads = options.data_threads, seed = options.seed,
+    ccl_yaml = options.ccl }
   if not engine then
     return nil, common.fail(2, "%s", message)
   end

@@ -13,8 +13,8 @@ end
 function M.kernel(c, x)
   for at, n in steps.segments(steps.count(x), x.dtype, 4) do
     local cuts = steps.cut(c, x.dtype, at, n)
-    local tiles = line(c, x.dtype, cuts, steps.load(x, cuts), c.W, c.E)
-    tiles = line(c, x.dtype, cuts, tiles, c.N, c.S)
+    local tiles = line(c, x.dtype, cuts, steps.load(x, cuts), c.x > 0 and c.W or nil, c.x < c.w - 1 and c.E or nil)
+    tiles = line(c, x.dtype, cuts, tiles, c.y > 0 and c.N or nil, c.y < c.h - 1 and c.S or nil)
     steps.store(x, cuts, steps.finish(c, tiles))
   end
 end
