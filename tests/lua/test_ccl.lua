@@ -7,6 +7,9 @@ local mock = require "kernbench.ccl.mock"
 local np = require "kernbench.np"
 local topologies = require "kernbench.ccl.topologies"
 
+-- A collector that runs all the time is to find dangling references; few ranks show them as well as many.
+local HARSH = os.getenv "KB_HARSH_GC" ~= nil
+
 local function all_reduces()
   local names = {}
   for _, name in ipairs(algorithms.names()) do
@@ -42,8 +45,8 @@ local TestNumbers = {}
 
 function TestNumbers:test_all_algorithms_are_right_on_few_ranks_at_lengths_that_do_not_divide()
   for _, name in ipairs(algorithms.names()) do
-    for _, world in ipairs { 1, 2, 3, 4, 7, 8 } do
-      for _, n in ipairs { 1, 5, 17 } do
+    for _, world in ipairs(HARSH and { 2, 3 } or { 1, 2, 3, 4, 7, 8 }) do
+      for _, n in ipairs(HARSH and { 5 } or { 1, 5, 17 }) do
         if suits(name, world) then check(name, world, n) end
       end
     end
@@ -51,6 +54,7 @@ function TestNumbers:test_all_algorithms_are_right_on_few_ranks_at_lengths_that_
 end
 
 function TestNumbers:test_all_algorithms_are_right_on_16_and_32_ranks()
+  lu.skipIf(HARSH, "many ranks")
   for _, name in ipairs(algorithms.names()) do
     check(name, 16, 19)
     check(name, 32, 3)
@@ -58,6 +62,7 @@ function TestNumbers:test_all_algorithms_are_right_on_16_and_32_ranks()
 end
 
 function TestNumbers:test_reductions_are_right_on_64_to_256_ranks()
+  lu.skipIf(HARSH, "many ranks")
   for _, name in ipairs { "ring_chunked", "mesh", "torus", "tree", "halving_doubling", "hierarchical", "centre_root",
     "broadcast", "reduce" } do
     check(name, 64, 2)
@@ -70,6 +75,7 @@ function TestNumbers:test_reductions_are_right_on_64_to_256_ranks()
 end
 
 function TestNumbers:test_five_reductions_in_three_types()
+  lu.skipIf(HARSH, "many ranks")
   for _, name in ipairs(all_reduces()) do
     for _, op in ipairs { "sum", "avg", "max", "min", "product" } do
       for _, dtype in ipairs { "f16", "f32", "i32" } do check(name, 4, 6, { op = op, dtype = dtype }) end
@@ -122,6 +128,7 @@ function TestMessages:test_rings_send_what_their_formulas_say()
 end
 
 function TestMessages:test_no_number_of_slots_and_no_size_deadlocks()
+  lu.skipIf(HARSH, "many ranks")
   for _, name in ipairs(algorithms.names()) do
     for _, ring in ipairs { { 1, 64 }, { 2, 64 }, { 3, 32 }, { 5, 16 } } do
       check(name, 4, 100, { n_slots = ring[1], slot_size = ring[2] })
@@ -131,6 +138,7 @@ function TestMessages:test_no_number_of_slots_and_no_size_deadlocks()
 end
 
 function TestMessages:test_tensors_larger_than_the_tcm_go_in_segments()
+  lu.skipIf(HARSH, "many ranks")
   check("ring_chunked", 2, 3000000, { dtype = "i8", n_slots = 64, slot_size = 65536 })
 end
 

@@ -37,6 +37,8 @@ function M.count(ptr)
   return n
 end
 
+local NOTHING = {} -- no pieces, or no tiles; never changed
+
 -- Pieces of a message that are under way at a time, if it has several.
 local function window(c)
   return math.min(2, c.n_slots)
@@ -49,11 +51,13 @@ end
 ---@param n integer
 ---@return ccl.Cuts
 function M.cut(c, dtype, at, n)
-  local item, cuts = ITEM[dtype], {}
-  local size = n
-  if n * item > c.n_slots * c.slot_size then
-    size = c.n_slots // window(c) * c.slot_size // item
+  local item = ITEM[dtype]
+  if n == 0 then
+    return NOTHING
+  elseif n * item <= c.n_slots * c.slot_size then
+    return { { at = at, n = n } }
   end
+  local size, cuts = c.n_slots // window(c) * c.slot_size // item, {}
   for from = 0, n - 1, math.max(1, size) do
     cuts[#cuts + 1] = { at = at + from, n = math.min(size, n - from) }
   end
@@ -103,6 +107,9 @@ end
 ---@param cuts ccl.Cuts
 ---@return Tile[]
 function M.load(ptr, cuts)
+  if not cuts[1] then
+    return NOTHING
+  end
   local tiles = {}
   for i, cut in ipairs(cuts) do tiles[i] = tl.load_async(ptr + cut.at, { cut.n }) end
   for i = 1, #tiles do tiles[i] = tl.wait(tiles[i]) end
@@ -236,6 +243,19 @@ function M.exchange(c, dtype, ...)
   return table.unpack(got)
 end
 
+-- The exchange of one flow, which is most of what collectives do: nothing is built for short messages.
+local function pass(c, dtype, to, tiles, from, cuts, each)
+  if #tiles <= 1 and #cuts <= 1 then
+    if tiles[1] then tl.send(to, tiles[1]) end
+    if not cuts[1] then
+      return NOTHING
+    end
+    local tile = tl.recv(from, { cuts[1].n }, dtype)
+    return { each and each(1, tile) or tile }
+  end
+  return (M.exchange(c, dtype, { to = to, tiles = tiles, from = from, cuts = cuts, each = each }))
+end
+
 --- A ring as an algorithm sees it: how many members, which one this is, and the directions to the next
 --- and the previous one.
 ---@class ccl.Ring
@@ -252,7 +272,7 @@ function M.ring_reduce(c, ring, dtype, cuts, tiles)
   local gathering = M.gathering(c, dtype)
   gathering:add(ring.me, tiles)
   for round = 1, ring.n - 1 do
-    tiles = M.exchange(c, dtype, { to = ring.next, tiles = tiles, from = ring.previous, cuts = cuts })
+    tiles = pass(c, dtype, ring.next, tiles, ring.previous, cuts)
     gathering:add((ring.me - round) % ring.n, tiles)
   end
   return gathering:result()
@@ -265,11 +285,11 @@ function M.ring_reduce_both_ways(c, ring, dtype, cuts, tiles)
   gathering:add(ring.me, tiles)
   local onward, backward = tiles, tiles
   for round = 1, ring.n // 2 do
-    local forth = { to = ring.next, tiles = onward, from = ring.previous, cuts = cuts }
     if 2 * round == ring.n then -- both ways would bring the member opposite
-      onward = M.exchange(c, dtype, forth)
+      onward = pass(c, dtype, ring.next, onward, ring.previous, cuts)
     else
-      onward, backward = M.exchange(c, dtype, forth,
+      onward, backward = M.exchange(c, dtype,
+        { to = ring.next, tiles = onward, from = ring.previous, cuts = cuts },
         { to = ring.previous, tiles = backward, from = ring.next, cuts = cuts })
       gathering:add((ring.me + round) % ring.n, backward)
     end
@@ -286,9 +306,11 @@ function M.reduce_scatter(c, ring, dtype, parts, tiles)
   local n = ring.n
   for step = 1, n - 1 do
     local out, coming = (ring.me - step) % n, (ring.me - step - 1) % n
-    local own = tiles[coming]
-    tiles[coming] = M.exchange(c, dtype, { to = ring.next, tiles = tiles[out], from = ring.previous,
-      cuts = parts[coming], each = function(i, tile) return M.combine(c, tile, own[i]) end })
+    if parts[out][1] or parts[coming][1] then
+      local own = tiles[coming]
+      tiles[coming] = pass(c, dtype, ring.next, tiles[out], ring.previous, parts[coming],
+        function(i, tile) return M.combine(c, tile, own[i]) end)
+    end
     tiles[out] = nil
   end
 end
@@ -300,8 +322,10 @@ function M.all_gather(c, ring, dtype, parts, tiles)
   local n = ring.n
   for step = 0, n - 2 do
     local out, coming = (ring.me - step) % n, (ring.me - step - 1) % n
-    tiles[coming] = M.exchange(c, dtype, { to = ring.next, tiles = tiles[out], from = ring.previous,
-      cuts = parts[coming] })
+    tiles[coming] = NOTHING
+    if parts[out][1] or parts[coming][1] then
+      tiles[coming] = pass(c, dtype, ring.next, tiles[out], ring.previous, parts[coming])
+    end
   end
 end
 
