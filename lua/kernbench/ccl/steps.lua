@@ -22,9 +22,11 @@ local ITEM = { f16 = 2, bf16 = 2, f32 = 4, f64 = 8, i8 = 1, i16 = 2, i32 = 4, i6
 
 local BUDGET = 6 * 1024 * 1024 -- bytes of TCM that a collective may keep tiles in
 
+--- A piece: `at` is its first element, `n` their number, which is also at [1], so that it is its own shape.
 ---@class ccl.Cut
----@field at integer first element
----@field n integer elements
+---@field at integer
+---@field n integer
+---@field [1] integer
 
 ---@alias ccl.Cuts ccl.Cut[] a range of elements in pieces that are sent one by one
 
@@ -55,11 +57,12 @@ function M.cut(c, dtype, at, n)
   if n == 0 then
     return NOTHING
   elseif n * item <= c.n_slots * c.slot_size then
-    return { { at = at, n = n } }
+    return { { n, at = at, n = n } }
   end
   local size, cuts = c.n_slots // window(c) * c.slot_size // item, {}
   for from = 0, n - 1, math.max(1, size) do
-    cuts[#cuts + 1] = { at = at + from, n = math.min(size, n - from) }
+    local length = math.min(size, n - from)
+    cuts[#cuts + 1] = { length, at = at + from, n = length }
   end
   return cuts
 end
@@ -107,13 +110,37 @@ end
 ---@param cuts ccl.Cuts
 ---@return Tile[]
 function M.load(ptr, cuts)
+  if #cuts <= 1 then
+    return cuts[1] and { tl.load(ptr + cuts[1].at, cuts[1]) } or NOTHING
+  end
+  local tiles = {}
+  for i, cut in ipairs(cuts) do tiles[i] = tl.load_async(ptr + cut.at, cut) end
+  for i = 1, #tiles do tiles[i] = tl.wait(tiles[i]) end
+  return tiles
+end
+
+--- Begin to load pieces: for `ready`, which waits where they are needed.
+---@param ptr Pointer
+---@param cuts ccl.Cuts
+---@return Handle[]
+function M.fetch(ptr, cuts)
   if not cuts[1] then
     return NOTHING
   end
-  local tiles = {}
-  for i, cut in ipairs(cuts) do tiles[i] = tl.load_async(ptr + cut.at, { cut.n }) end
-  for i = 1, #tiles do tiles[i] = tl.wait(tiles[i]) end
-  return tiles
+  local handles = { pending = true }
+  for i, cut in ipairs(cuts) do handles[i] = tl.load_async(ptr + cut.at, cut) end
+  return handles
+end
+
+--- The tiles of what was fetched; tiles are left as they are.
+---@param list Handle[]|Tile[]
+---@return Tile[]
+function M.ready(list)
+  if list.pending then
+    for i = 1, #list do list[i] = tl.wait(list[i]) end
+    list.pending = nil
+  end
+  return list
 end
 
 --- Store them; does not wait.
@@ -122,6 +149,32 @@ end
 ---@param tiles Tile[]
 function M.store(ptr, cuts, tiles)
   for i, cut in ipairs(cuts) do tl.store_async(ptr + cut.at, tiles[i]) end
+end
+
+-- Up to this many bytes, putting tiles together costs less than storing them one by one.
+local JOINED = 4096
+
+--- Whether parts of `n` elements in all are better stored together, by store_joined.
+---@param parts ccl.Cuts[] from part 0
+---@return boolean
+function M.are_short(dtype, n, parts)
+  return n * ITEM[dtype] <= JOINED and #parts[0] == 1
+end
+
+--- Store short parts that follow one another, in one piece; does not wait.
+---@param ptr Pointer
+---@param at integer first element
+---@param tiles Tile[][] from part 0; parts of one piece or none
+---@param count integer parts
+function M.store_joined(ptr, at, tiles, count)
+  local list = {}
+  for i = 0, count - 1 do list[#list + 1] = tiles[i][1] end
+  while #list > 1 do
+    local half = {}
+    for i = 1, #list, 2 do half[#half + 1] = list[i + 1] and tl.cat(list[i], list[i + 1], 0) or list[i] end
+    list = half
+  end
+  tl.store_async(ptr + at, list[1])
 end
 
 -- ---- combining ----
@@ -203,7 +256,7 @@ local function ahead_of(c, dtype, flows)
   local item, longest = ITEM[dtype], 0
   for _, flow in ipairs(flows) do
     for i = 1, flow.out do longest = math.max(longest, flow.tiles[i].shape[1]) end
-    for i = 1, flow.coming do longest = math.max(longest, flow.cuts[i].n) end
+    for i = 1, flow.coming do longest = math.max(longest, flow.cuts[i][1]) end
   end
   return 2 * math.ceil(longest * item / c.slot_size) <= c.n_slots and 2 or 1
 end
@@ -232,7 +285,7 @@ function M.exchange(c, dtype, ...)
   for i = 1, most do
     for f, flow in ipairs(flows) do
       if i <= flow.coming then
-        local tile = tl.recv(flow.from, { flow.cuts[i].n }, dtype)
+        local tile = tl.recv(flow.from, flow.cuts[i], dtype)
         got[f][i] = flow.each and flow.each(i, tile) or tile
       end
     end
@@ -250,7 +303,7 @@ local function pass(c, dtype, to, tiles, from, cuts, each)
     if not cuts[1] then
       return NOTHING
     end
-    local tile = tl.recv(from, { cuts[1].n }, dtype)
+    local tile = tl.recv(from, cuts[1], dtype)
     return { each and each(1, tile) or tile }
   end
   return (M.exchange(c, dtype, { to = to, tiles = tiles, from = from, cuts = cuts, each = each }))
@@ -263,6 +316,18 @@ end
 ---@field me integer
 ---@field next string
 ---@field previous string
+
+-- Both ways around a ring.
+local function pass_both(c, dtype, ring, onward, backward, cuts)
+  if #cuts <= 1 then
+    tl.send(ring.next, onward[1])
+    tl.send(ring.previous, backward[1])
+    local from_previous = tl.recv(ring.previous, cuts[1], dtype)
+    return { from_previous }, { (tl.recv(ring.next, cuts[1], dtype)) }
+  end
+  return M.exchange(c, dtype, { to = ring.next, tiles = onward, from = ring.previous, cuts = cuts },
+    { to = ring.previous, tiles = backward, from = ring.next, cuts = cuts })
+end
 
 --- Every member's tiles to every member, in n - 1 rounds, and reduced.
 ---@param c ccl.Rank
@@ -288,9 +353,7 @@ function M.ring_reduce_both_ways(c, ring, dtype, cuts, tiles)
     if 2 * round == ring.n then -- both ways would bring the member opposite
       onward = pass(c, dtype, ring.next, onward, ring.previous, cuts)
     else
-      onward, backward = M.exchange(c, dtype,
-        { to = ring.next, tiles = onward, from = ring.previous, cuts = cuts },
-        { to = ring.previous, tiles = backward, from = ring.next, cuts = cuts })
+      onward, backward = pass_both(c, dtype, ring, onward, backward, cuts)
       gathering:add((ring.me + round) % ring.n, backward)
     end
     gathering:add((ring.me - round) % ring.n, onward)
@@ -299,7 +362,7 @@ function M.ring_reduce_both_ways(c, ring, dtype, cuts, tiles)
 end
 
 --- Parts of all members reduced, member i being left with part i. `parts[i]` are pieces, `tiles[i]` what
---- this member holds of them; tiles[me] is replaced by the result.
+--- this member holds of them, loaded or fetched; tiles[me] is replaced by the result.
 ---@param c ccl.Rank
 ---@param ring ccl.Ring
 function M.reduce_scatter(c, ring, dtype, parts, tiles)
@@ -308,25 +371,29 @@ function M.reduce_scatter(c, ring, dtype, parts, tiles)
     local out, coming = (ring.me - step) % n, (ring.me - step - 1) % n
     if parts[out][1] or parts[coming][1] then
       local own = tiles[coming]
-      tiles[coming] = pass(c, dtype, ring.next, tiles[out], ring.previous, parts[coming],
-        function(i, tile) return M.combine(c, tile, own[i]) end)
+      tiles[coming] = pass(c, dtype, ring.next, M.ready(tiles[out]), ring.previous, parts[coming],
+        function(i, tile) return M.combine(c, tile, M.ready(own)[i]) end)
     end
     tiles[out] = nil
   end
 end
 
---- The parts of all members to all members: this one begins with tiles[me] and ends with all.
+--- The parts of all members to all members: this one begins with tiles[me] and ends with all. As soon as a
+--- part has been passed on it is stored to `out`, if that is given.
 ---@param c ccl.Rank
 ---@param ring ccl.Ring
-function M.all_gather(c, ring, dtype, parts, tiles)
+---@param out Pointer?
+function M.all_gather(c, ring, dtype, parts, tiles, out)
   local n = ring.n
   for step = 0, n - 2 do
-    local out, coming = (ring.me - step) % n, (ring.me - step - 1) % n
+    local going, coming = (ring.me - step) % n, (ring.me - step - 1) % n
     tiles[coming] = NOTHING
-    if parts[out][1] or parts[coming][1] then
-      tiles[coming] = pass(c, dtype, ring.next, tiles[out], ring.previous, parts[coming])
+    if parts[going][1] or parts[coming][1] then
+      tiles[coming] = pass(c, dtype, ring.next, tiles[going], ring.previous, parts[coming])
     end
+    if out then M.store(out, parts[going], tiles[going]) end
   end
+  if out then M.store(out, parts[(ring.me + 1) % n], tiles[(ring.me + 1) % n]) end
 end
 
 --- Towards the root of a tree: own pieces combined with the children's, in this order, and passed on.
@@ -339,7 +406,7 @@ function M.reduce_up(c, dtype, cuts, tiles, children, parent)
   for i, cut in ipairs(cuts) do
     local total = tiles[i]
     for _, child in ipairs(children) do
-      total = M.combine(c, total, tl.recv(child, { cut.n }, dtype))
+      total = M.combine(c, total, tl.recv(child, cut, dtype))
     end
     if parent then tl.send(parent, total) end
     totals[i] = total
@@ -353,7 +420,7 @@ end
 function M.broadcast_down(c, dtype, cuts, tiles, children, parent)
   local had = {}
   for i, cut in ipairs(cuts) do
-    had[i] = parent and tl.recv(parent, { cut.n }, dtype) or tiles[i]
+    had[i] = parent and tl.recv(parent, cut, dtype) or tiles[i]
     for _, child in ipairs(children) do tl.send(child, had[i]) end
   end
   return had

@@ -10,8 +10,7 @@ function M.kernel(c, x, out)
   for at, n in steps.segments(count, x.dtype, c.world + 2) do
     local parts = steps.blocks(c, x.dtype, at, n, c.world, count)
     local tiles = { [c.rank] = steps.load(x, parts[0]) }
-    steps.all_gather(c, ring, x.dtype, parts, tiles)
-    for i = 0, c.world - 1 do steps.store(out, parts[i], tiles[i]) end
+    steps.all_gather(c, ring, x.dtype, parts, tiles, out)
   end
 end
 

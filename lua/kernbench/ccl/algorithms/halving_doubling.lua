@@ -24,6 +24,7 @@ end
 local function range(parts, tiles, first, last)
   local cuts, some = {}, {}
   for i = first, last - 1 do
+    if tiles[i] then steps.ready(tiles[i]) end
     table.move(parts[i], 1, #parts[i], #cuts + 1, cuts)
     if tiles[i] then table.move(tiles[i], 1, #tiles[i], #some + 1, some) end
   end
@@ -62,7 +63,7 @@ local function all_reduce(c, dtype, parts, tiles)
     end)
     if upper then first = middle else last = middle end
   end
-  tiles[c.rank] = steps.finish(c, tiles[c.rank])
+  tiles[c.rank] = steps.finish(c, steps.ready(tiles[c.rank]))
   for bit = 0, k - 1 do
     local size = 1 << bit
     local other = first ~ size
@@ -74,9 +75,13 @@ end
 function M.kernel(c, x)
   for at, n in steps.segments(steps.count(x), x.dtype, 4) do
     local parts, tiles = steps.parts(c, x.dtype, at, n, c.world), {}
-    for i = 0, c.world - 1 do tiles[i] = steps.load(x, parts[i]) end
+    for i = 0, c.world - 1 do tiles[i] = steps.fetch(x, parts[i]) end
     all_reduce(c, x.dtype, parts, tiles)
-    for i = 0, c.world - 1 do steps.store(x, parts[i], tiles[i]) end
+    if steps.are_short(x.dtype, n, parts) then
+      steps.store_joined(x, at, tiles, c.world)
+    else
+      for i = 0, c.world - 1 do steps.store(x, parts[i], tiles[i]) end
+    end
   end
 end
 

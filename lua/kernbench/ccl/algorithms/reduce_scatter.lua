@@ -9,9 +9,9 @@ function M.kernel(c, x, out)
   local count = steps.count(out)
   for at, n in steps.segments(count, x.dtype, c.world + 3) do
     local parts, tiles = steps.blocks(c, x.dtype, at, n, c.world, count), {}
-    for i = 0, c.world - 1 do tiles[i] = steps.load(x, parts[i]) end
+    for i = 0, c.world - 1 do tiles[i] = steps.fetch(x, parts[i]) end
     steps.reduce_scatter(c, ring, x.dtype, parts, tiles)
-    steps.store(out, steps.cut(c, x.dtype, at, n), steps.finish(c, tiles[c.rank]))
+    steps.store(out, steps.cut(c, x.dtype, at, n), steps.finish(c, steps.ready(tiles[c.rank])))
   end
 end
 

@@ -9,11 +9,12 @@ function M.kernel(c, x)
   local ring = { n = c.world, me = c.rank, next = c.E, previous = c.W }
   for at, n in steps.segments(steps.count(x), x.dtype, 4) do
     local parts, tiles = steps.parts(c, x.dtype, at, n, c.world), {}
-    for i = 0, c.world - 1 do tiles[i] = steps.load(x, parts[i]) end
+    for i = 0, c.world - 1 do tiles[i] = steps.fetch(x, parts[i]) end
     steps.reduce_scatter(c, ring, x.dtype, parts, tiles)
-    tiles[c.rank] = steps.finish(c, tiles[c.rank])
-    steps.all_gather(c, ring, x.dtype, parts, tiles)
-    for i = 0, c.world - 1 do steps.store(x, parts[i], tiles[i]) end
+    tiles[c.rank] = steps.finish(c, steps.ready(tiles[c.rank]))
+    local short = steps.are_short(x.dtype, n, parts)
+    steps.all_gather(c, ring, x.dtype, parts, tiles, not short and x or nil)
+    if short then steps.store_joined(x, at, tiles, c.world) end
   end
 end
 

@@ -17,10 +17,11 @@ function M.kernel(c, x)
       local size = n // c.w + (i < n % c.w and 1 or 0)
       by_xy[i], by_x[i] = steps.parts(c, dtype, from, size, c.h), {}
       for j = 0, c.h - 1 do table.move(by_xy[i][j], 1, #by_xy[i][j], #by_x[i] + 1, by_x[i]) end
-      tiles[i] = steps.load(x, by_x[i])
+      tiles[i] = steps.fetch(x, by_x[i])
       from = from + size
     end
     steps.reduce_scatter(c, row, dtype, by_x, tiles)
+    steps.ready(tiles[c.x])
     local parts, mine, next_piece = by_xy[c.x], {}, 1
     for j = 0, c.h - 1 do
       mine[j] = table.move(tiles[c.x], next_piece, next_piece + #parts[j] - 1, 1, {})
@@ -31,8 +32,7 @@ function M.kernel(c, x)
     steps.all_gather(c, column, dtype, parts, mine)
     tiles[c.x] = {}
     for j = 0, c.h - 1 do table.move(mine[j], 1, #mine[j], #tiles[c.x] + 1, tiles[c.x]) end
-    steps.all_gather(c, row, dtype, by_x, tiles)
-    for i = 0, c.w - 1 do steps.store(x, by_x[i], tiles[i]) end
+    steps.all_gather(c, row, dtype, by_x, tiles, x)
   end
 end
 
