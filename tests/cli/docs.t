@@ -63,6 +63,7 @@ $ cat >extract.lua <<'END'
 $ lua5.4 extract.lua $ROOT/README.md $ROOT/docs/*.md && ls *.t
 README.t
 cli.t
+collective-guide.t
 getting-started.t
 kernel-guide.t
 latency-model.t
@@ -74,6 +75,7 @@ $ bin=$(dirname "$(command -v kernbench)")
 > for file in *.t; do
 >   lua5.4 $ROOT/tests/cli/run.lua --bin "$bin" $file || echo "in $file"
 > done
+[1-9][0-9]* passed, 0 failed (re)
 [1-9][0-9]* passed, 0 failed (re)
 [1-9][0-9]* passed, 0 failed (re)
 [1-9][0-9]* passed, 0 failed (re)

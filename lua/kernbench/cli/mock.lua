@@ -43,7 +43,8 @@ local function try(algorithm, world, options)
   if not ok then
     return { world, n, "", "", "refused: " .. run }, 0
   elseif run.status ~= "ok" then
-    return { world, n, run.messages, run.bytes, run.status }, run.status == "deadlock" and 3 or 1, run.report or run.error
+    return { world, n, run.messages, run.bytes, run.status }, run.status == "deadlock" and 3 or 1,
+      run.report or run.error
   end
   local want = expected.outputs(collective, inputs, world, options)
   for rank = 0, world - 1 do
