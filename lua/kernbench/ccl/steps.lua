@@ -22,11 +22,10 @@ local ITEM = { f16 = 2, bf16 = 2, f32 = 4, f64 = 8, i8 = 1, i16 = 2, i32 = 4, i6
 
 local BUDGET = 6 * 1024 * 1024 -- bytes of TCM that a collective may keep tiles in
 
---- A piece: `at` is its first element, `n` their number, which is also at [1], so that it is its own shape.
 ---@class ccl.Cut
----@field at integer
----@field n integer
----@field [1] integer
+---@field at integer first element
+---@field n integer elements
+---@field shape integer[] {n}
 
 ---@alias ccl.Cuts ccl.Cut[] a range of elements in pieces that are sent one by one
 
@@ -57,12 +56,12 @@ function M.cut(c, dtype, at, n)
   if n == 0 then
     return NOTHING
   elseif n * item <= c.n_slots * c.slot_size then
-    return { { n, at = at, n = n } }
+    return { { at = at, n = n, shape = { n } } }
   end
   local size, cuts = c.n_slots // window(c) * c.slot_size // item, {}
   for from = 0, n - 1, math.max(1, size) do
     local length = math.min(size, n - from)
-    cuts[#cuts + 1] = { length, at = at + from, n = length }
+    cuts[#cuts + 1] = { at = at + from, n = length, shape = { length } }
   end
   return cuts
 end
@@ -111,10 +110,10 @@ end
 ---@return Tile[]
 function M.load(ptr, cuts)
   if #cuts <= 1 then
-    return cuts[1] and { tl.load(ptr + cuts[1].at, cuts[1]) } or NOTHING
+    return cuts[1] and { tl.load(ptr + cuts[1].at, cuts[1].shape) } or NOTHING
   end
   local tiles = {}
-  for i, cut in ipairs(cuts) do tiles[i] = tl.load_async(ptr + cut.at, cut) end
+  for i, cut in ipairs(cuts) do tiles[i] = tl.load_async(ptr + cut.at, cut.shape) end
   for i = 1, #tiles do tiles[i] = tl.wait(tiles[i]) end
   return tiles
 end
@@ -128,7 +127,7 @@ function M.fetch(ptr, cuts)
     return NOTHING
   end
   local handles = { pending = true }
-  for i, cut in ipairs(cuts) do handles[i] = tl.load_async(ptr + cut.at, cut) end
+  for i, cut in ipairs(cuts) do handles[i] = tl.load_async(ptr + cut.at, cut.shape) end
   return handles
 end
 
@@ -256,7 +255,7 @@ local function ahead_of(c, dtype, flows)
   local item, longest = ITEM[dtype], 0
   for _, flow in ipairs(flows) do
     for i = 1, flow.out do longest = math.max(longest, flow.tiles[i].shape[1]) end
-    for i = 1, flow.coming do longest = math.max(longest, flow.cuts[i][1]) end
+    for i = 1, flow.coming do longest = math.max(longest, flow.cuts[i].n) end
   end
   return 2 * math.ceil(longest * item / c.slot_size) <= c.n_slots and 2 or 1
 end
@@ -285,7 +284,7 @@ function M.exchange(c, dtype, ...)
   for i = 1, most do
     for f, flow in ipairs(flows) do
       if i <= flow.coming then
-        local tile = tl.recv(flow.from, flow.cuts[i], dtype)
+        local tile = tl.recv(flow.from, flow.cuts[i].shape, dtype)
         got[f][i] = flow.each and flow.each(i, tile) or tile
       end
     end
@@ -303,7 +302,7 @@ local function pass(c, dtype, to, tiles, from, cuts, each)
     if not cuts[1] then
       return NOTHING
     end
-    local tile = tl.recv(from, cuts[1], dtype)
+    local tile = tl.recv(from, cuts[1].shape, dtype)
     return { each and each(1, tile) or tile }
   end
   return (M.exchange(c, dtype, { to = to, tiles = tiles, from = from, cuts = cuts, each = each }))
@@ -322,8 +321,8 @@ local function pass_both(c, dtype, ring, onward, backward, cuts)
   if #cuts <= 1 then
     tl.send(ring.next, onward[1])
     tl.send(ring.previous, backward[1])
-    local from_previous = tl.recv(ring.previous, cuts[1], dtype)
-    return { from_previous }, { (tl.recv(ring.next, cuts[1], dtype)) }
+    local from_previous = tl.recv(ring.previous, cuts[1].shape, dtype)
+    return { from_previous }, { (tl.recv(ring.next, cuts[1].shape, dtype)) }
   end
   return M.exchange(c, dtype, { to = ring.next, tiles = onward, from = ring.previous, cuts = cuts },
     { to = ring.previous, tiles = backward, from = ring.next, cuts = cuts })
@@ -406,7 +405,7 @@ function M.reduce_up(c, dtype, cuts, tiles, children, parent)
   for i, cut in ipairs(cuts) do
     local total = tiles[i]
     for _, child in ipairs(children) do
-      total = M.combine(c, total, tl.recv(child, cut, dtype))
+      total = M.combine(c, total, tl.recv(child, cut.shape, dtype))
     end
     if parent then tl.send(parent, total) end
     totals[i] = total
@@ -420,7 +419,7 @@ end
 function M.broadcast_down(c, dtype, cuts, tiles, children, parent)
   local had = {}
   for i, cut in ipairs(cuts) do
-    had[i] = parent and tl.recv(parent, cut, dtype) or tiles[i]
+    had[i] = parent and tl.recv(parent, cut.shape, dtype) or tiles[i]
     for _, child in ipairs(children) do tl.send(child, had[i]) end
   end
   return had
