@@ -7,6 +7,7 @@ local choose = require "kernbench.ccl.choose"
 local config = require "kernbench.ccl.config"
 local plan = require "kernbench.ccl.plan"
 local runtime = require "kernbench.runtime"
+local topologies = require "kernbench.ccl.topologies"
 
 -- A file with these contents, for as long as fn(path) runs.
 local function with_file(text, fn)
@@ -146,10 +147,17 @@ end
 local TestChoice = {}
 
 function TestChoice:test_short_messages_take_few_rounds_and_long_ones_few_bytes()
-  lu.assertEquals(choose.all_reduce(2, 16, "pe"), "ring") -- one round
-  lu.assertEquals(choose.all_reduce(8, 16, "pe"), "halving_doubling") -- 6 rounds against 7 and 14
-  lu.assertEquals(choose.all_reduce(12, 16, "pe"), "tree") -- 8 against 11; 12 is no power of two
-  lu.assertEquals(choose.all_reduce(12, 1 << 24, "pe"), "ring_chunked")
+  local function choice(world, bytes, ranks)
+    local in_sip = ranks == "sip" and { pes = 1, cubes = 1 } or nil
+    return choose.all_reduce(world, bytes, ranks, topologies.layout(world, in_sip))
+  end
+  lu.assertEquals(choice(8, 16, "pe"), "centre_root")
+  lu.assertEquals(choice(8, 1 << 20, "pe"), "torus")
+  lu.assertEquals(choice(12, 16, "pe"), "tree") -- one cube and a half have no common middle
+  lu.assertEquals(choice(7, 1 << 20, "pe"), "ring_chunked") -- 7 ranks are no grid
+  lu.assertEquals(choice(2, 16, "sip"), "ring") -- one round
+  lu.assertEquals(choice(16, 16, "sip"), "tree") -- 8 rounds against 15
+  lu.assertEquals(choice(16, 1 << 20, "sip"), "ring_chunked")
 end
 
 function TestChoice:test_what_is_prepared_depends_on_options_and_file()

@@ -55,15 +55,15 @@ local OWN = { shift = "hello_send" } -- else the algorithm has the collective's 
 local OVERRIDES = { "buffer_kind", "backpressure", "n_slots", "slot_size", "credit_bytes", "topology" }
 
 -- The algorithm of a collective and its settings.
-local function choose_algorithm(state, collective, options, world)
+local function choose_algorithm(state, collective, options, layout)
   local settings = config_of(state, options.ccl_yaml)
   local name = options.algorithm
   if not name then
     name = collective == "all_reduce" and settings:settings().algorithm or OWN[collective] or collective
   end
   if name == "auto" then
-    name = collective == "all_reduce" and choose.all_reduce(world, options.bytes or 0, options.ranks)
-      or OWN[collective] or collective
+    name = collective == "all_reduce" and choose.all_reduce(layout.world, options.bytes or 0,
+      options.ranks, layout) or OWN[collective] or collective
   end
   local chosen = settings:settings(name)
   for _, key in ipairs(OVERRIDES) do
@@ -219,11 +219,12 @@ local function prepare(call, collective, options)
   if not options.world_size and options.algorithm and options.algorithm ~= "auto" then
     options.world_size = config_of(state, options.ccl_yaml):settings(options.algorithm).world_size
   end
-  local world = plan.layout(options, runtime.machine).world
+  local layout = plan.layout(options, runtime.machine)
+  local world = layout.world
   if options.root and (math.type(options.root) ~= "integer" or options.root < 0 or options.root >= world) then
     error(("%s: root is %s; ranks are 0 to %d"):format(call, tostring(options.root), world - 1), 0)
   end
-  local algorithm, settings = choose_algorithm(state, collective, options, world)
+  local algorithm, settings = choose_algorithm(state, collective, options, layout)
   local wiring = wiring_of(state, algorithm, settings, options, world)
   return { algorithm = algorithm.name, collective = algorithm.collective, world = world, plan = wiring.plan,
     wiring = wiring, settings = settings, layout = wiring.layout,
