@@ -63,15 +63,25 @@ local function shape_text(shape)
   return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")")
 end
 
+local function same_shape(a, b)
+  if #a ~= #b then
+    return false
+  end
+  for d = 1, #a do
+    if a[d] ~= b[d] then return false end
+  end
+  return true
+end
+
 -- The receive is complete: its value, or why it does not fit.
 local function deliver(receive, message)
   local value, shape, dtype = message.value, receive.shape, receive.dtype
-  if dtype and value.dtype ~= dtype or shape and mock_tl.count(shape) ~= value.a.size then
+  if dtype and value.dtype ~= dtype or shape and not same_shape(shape, value.shape) then
     receive.problem = ("tl.recv: rank %d expects %s %s from its direction %s; rank %d sent %s %s"):format(
       receive.rank.rank, shape and shape_text(shape) or "any shape", dtype or "of any type", receive.name,
       message.from.rank, shape_text(value.shape), value.dtype)
   else
-    receive.value = shape and #shape ~= value.a.ndim and mock_tl.tile(value.a:reshape(shape)) or value
+    receive.value = value
   end
   receive.done = true
 end
