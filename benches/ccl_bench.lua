@@ -155,8 +155,7 @@ local function print_header(collective, world, ranks)
   print("#")
   print(("#%11s %13s %9s %7s %7s %9s %8s %8s %7s  %s"):format("size", "count", "type", "redop", "root", "time",
     "algbw", "busbw", "#wrong", "algorithm"))
-  print(("#%11s %13s %9s %7s %7s %9s %8s %8s %7s"):format("(B)", "(elements)", "", "", "", "(us)", "(GB/s)", "(GB/s)",
-    ""))
+  print(("#%11s %13s %9s %7s %7s %9s %8s %8s"):format("(B)", "(elements)", "", "", "", "(us)", "(GB/s)", "(GB/s)"))
 end
 
 local function print_row(row, root)

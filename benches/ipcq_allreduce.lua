@@ -3,6 +3,8 @@ local ccl_expected = require "kernbench.ccl.expected"
 local np = require "kernbench.np"
 local torch = require "kernbench.torch"
 
+local DEFAULT_N = 1024
+
 -- One tensor per SIP, a row per rank: rank r of the SIP is PE r of it, counting through the cubes.
 local function place(ranks, machine_pes)
   local pes = math.min(ranks, machine_pes)
@@ -11,7 +13,7 @@ end
 
 local function run(args)
   local installed = torch.install_ipcq { algorithm = args.algorithm, ranks = "pe", world_size = args.world,
-    op = args.op, bytes = args.n * np.zeros({ 1 }, args.dtype).nbytes,
+    op = args.op, bytes = (args.n > 0 and args.n or DEFAULT_N) * np.zeros({ 1 }, args.dtype).nbytes,
     buffer_kind = args.buffer_kind ~= "" and args.buffer_kind or nil,
     backpressure = args.backpressure ~= "" and args.backpressure or nil }
   if installed.collective ~= "all_reduce" then
@@ -22,7 +24,8 @@ local function run(args)
   if in_sip * layout.sips ~= args.world then
     error(("%d ranks do not fill cubes of %d PEs and SIPs of %d cubes"):format(args.world, layout.pes, layout.cubes))
   end
-  local inputs, tensors = ccl_expected.inputs(args.world, args.n, args.dtype, args.op), {}
+  local n = args.n > 0 and args.n or installed.settings.n_elem or DEFAULT_N
+  local inputs, tensors = ccl_expected.inputs(args.world, n, args.dtype, args.op), {}
   for sip = 0, layout.sips - 1 do
     local rows = {}
     for r = 0, in_sip - 1 do rows[r + 1] = inputs[sip * in_sip + r] end
@@ -39,14 +42,14 @@ local function run(args)
       assert(np.array_equal(got, want:broadcast_to(got.shape)), "wrong numbers on sip " .. sip)
     end
   end
-  return { algorithm = installed.algorithm, ranks = args.world, elements = args.n }
+  return { algorithm = installed.algorithm, ranks = args.world, elements = n }
 end
 
 return {
   description = "all-reduce between PEs over queues",
   args = {
     world = { default = 8, help = "Ranks, from PE 0 of SIP 0 on." },
-    n = { default = 1024, help = "Elements per rank." },
+    n = { default = 0, help = "Elements per rank; 0: n_elem of ccl.yaml, else 1024." },
     algorithm = { default = "auto", help = "An algorithm of kernbench list, or auto." },
     op = { default = "sum", choices = { "sum", "avg", "max", "min", "product" }, help = "Reduction." },
     dtype = { default = "f16", choices = { "f16", "f32", "i32" }, help = "Type of the elements." },
