@@ -245,7 +245,7 @@ local function run(args)
 end
 
 return {
-  description = "collectives over sizes, in NCCL-tests' table",
+  description = "Collectives over sizes between PEs or SIPs, in the table of NCCL-tests.",
   args = {
     b = { default = "1K", help = "Smallest size, such as 512, 64K, 1M." },
     e = { default = "64K", help = "Largest size." },

@@ -46,7 +46,7 @@ local function run(args)
 end
 
 return {
-  description = "all-reduce between PEs over queues",
+  description = "All-reduce between PEs over queues: any algorithm, up to all PEs; every element compared.",
   args = {
     world = { default = 8, help = "Ranks, from PE 0 of SIP 0 on." },
     n = { default = 0, help = "Elements per rank; 0: n_elem of ccl.yaml, else 1024." },
