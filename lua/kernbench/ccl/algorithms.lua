@@ -140,25 +140,33 @@ function M.check_layout(algorithm, layout, n_elem)
   end
 end
 
+--- What all ranks are told alike; their own tables refer to it.
+---@param layout ccl.Layout
+---@param settings {op?: string, root?: integer, n_slots: integer, slot_size: integer}
+---@return table
+function M.common(layout, settings)
+  return { __index = { world = layout.world, w = layout.w, h = layout.h, op = settings.op or "sum",
+    root = settings.root or 0, n_slots = settings.n_slots, slot_size = settings.slot_size } }
+end
+
 --- What the kernel of a rank is told.
 ---@param algorithm ccl.Algorithm
 ---@param rank integer
 ---@param layout ccl.Layout
----@param settings {op?: string, root?: integer, n_slots: integer, slot_size: integer, prefix?: string}
+---@param common table from M.common
+---@param prefix string of the names of directions
 ---@param n_elem integer?
 ---@return ccl.Rank
-function M.context(algorithm, rank, layout, settings, n_elem)
+function M.context(algorithm, rank, layout, common, prefix, n_elem)
   local c = algorithm.kernel_args and algorithm.kernel_args(layout.world, n_elem, layout, rank) or {}
-  c.rank, c.world = rank, layout.world
-  c.op, c.root = settings.op or "sum", settings.root or 0
-  c.n_slots, c.slot_size = settings.n_slots, settings.slot_size
+  c.rank = rank
   if algorithm.topology == "mesh_2d" or algorithm.topology == "torus_2d" then
-    c.w, c.h, c.x, c.y = layout.w, layout.h, rank % layout.w, rank // layout.w
+    c.x, c.y = rank % layout.w, rank // layout.w
   end
   for _, to in ipairs(M.neighbors(algorithm, rank, layout)) do
-    c[to.name] = (settings.prefix or "") .. to.name
+    c[to.name] = prefix .. to.name
   end
-  return c
+  return setmetatable(c, common)
 end
 
 return M

@@ -164,8 +164,8 @@ end
 local function kernel_of(algorithm, settings, wiring, options, world)
   local collective, machine, contexts = algorithm.collective, runtime.machine, {}
   local sips, two = options.ranks == "sip", WHOLE_ROWS[collective]
-  local told = { op = options.op, root = options.root, n_slots = settings.n_slots, slot_size = settings.slot_size,
-    prefix = wiring.prefix }
+  local common = algorithms.common(wiring.layout, { op = options.op, root = options.root,
+    n_slots = settings.n_slots, slot_size = settings.slot_size })
   return function(...)
     local sip = tl.program_id(2)
     local at = sips and sip or place_key(machine, { sip, tl.program_id(1), tl.program_id(0) })
@@ -177,7 +177,7 @@ local function kernel_of(algorithm, settings, wiring, options, world)
       check_sizes(collective, world, ...)
       if sips then check_rows(collective, ...) end
     end
-    local c = contexts[rank] or algorithms.context(algorithm, rank, wiring.layout, told)
+    local c = contexts[rank] or algorithms.context(algorithm, rank, wiring.layout, common, wiring.prefix)
     if sips then contexts[rank] = c end
     algorithm.kernel(c, ...)
   end

@@ -280,7 +280,7 @@ local function wire(ranks, options)
 end
 
 local function make_rank(state, algorithm, layout, r, options, inputs, outputs)
-  local c = algorithms.context(algorithm, r, layout, options)
+  local c = algorithms.context(algorithm, r, layout, algorithms.common(layout, options), "")
   local arguments = { mock_tl.pointer(inputs, "input of rank " .. r) }
   if outputs then
     arguments[2] = mock_tl.pointer(outputs, "output of rank " .. r)
