@@ -231,8 +231,7 @@ M.is_tensor = tensors.is_tensor
 ---@param options table
 ---@return ccl.Collective
 function M.install_ipcq(options)
-  local installed = require("kernbench.ccl").install_ipcq(options)
-  return installed
+  return require("kernbench.ccl").install_ipcq(options) -- a tail call: errors are at the line of who called
 end
 
 --- Seed of torch.rand and torch.randn.

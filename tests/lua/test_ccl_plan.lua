@@ -62,6 +62,8 @@ function TestConfig:test_what_is_wrong_is_named_with_its_place()
   lu.assertEquals(refusal("defaults: 3\n"), "F:1:11: defaults holds a single value; expected keys with values")
   lu.assertEquals(refusal("defaults:\n  n_slots: [1]\n"),
     "F:2:12: defaults.n_slots: expected an integer from 1 to 65536, got a sequence")
+  lu.assertEquals(refusal("defaults:\n  slot_size: 100\n"),
+    "F:2:14: defaults.slot_size: expected a multiple of 16 up to 16777216, got \"100\"")
   lu.assertStrContains(refusal("defaults: {\n"), "F:2:1: ")
   lu.assertEquals(refusal("defaults:\nalgorithms:\n"), "accepted")
   lu.assertErrorMsgContains("nowhere/ccl.yaml: cannot open", config.load, "nowhere/ccl.yaml")
@@ -179,6 +181,8 @@ function TestChoice:test_what_is_prepared_depends_on_options_and_file()
     { algorithm = "ring" })
   lu.assertErrorMsgContains("unknown option 'algoritm'; did you mean 'algorithm'?", ccl.prepare, "all_reduce",
     { algoritm = "ring" })
+  lu.assertErrorMsgContains("topology is ring_1; did you mean 'ring_1d'?", ccl.prepare, "all_reduce",
+    { topology = "ring_1" })
   lu.assertErrorMsgContains("op is mean; expected sum, avg, max, min or product", ccl.prepare, "all_reduce",
     { op = "mean" })
   lu.assertErrorMsgContains("root is 2; ranks are 0 to 1", ccl.prepare, "reduce", { root = 2 })

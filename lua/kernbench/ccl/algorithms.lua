@@ -52,13 +52,6 @@ function M.names()
   return names
 end
 
-local function is_topology(name)
-  for _, known in ipairs(topologies.names) do
-    if known == name then return true end
-  end
-  return name == "none"
-end
-
 -- What a module lacks to be an algorithm.
 local function check(module)
   if type(module) ~= "table" then
@@ -66,7 +59,7 @@ local function check(module)
   elseif not M.collectives[module.collective] then
     return ("its collective is %s; expected all_reduce, all_gather, reduce_scatter, broadcast, reduce, "
       .. "all_to_all or shift"):format(tostring(module.collective))
-  elseif not is_topology(module.topology) then
+  elseif not topologies.exists(module.topology) and module.topology ~= "none" then
     return ("its topology is %s; expected %s or none"):format(tostring(module.topology),
       table.concat(topologies.names, ", "))
   elseif type(module.kernel) ~= "function" then

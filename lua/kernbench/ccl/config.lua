@@ -33,6 +33,13 @@ local function integer(min, max)
   end }
 end
 
+local function multiple(of, max)
+  return { expected = ("a multiple of %d up to %d"):format(of, max), read = function(text)
+    local value = math.tointeger(tonumber(text))
+    return value and value >= of and value <= max and value % of == 0 and value or nil
+  end }
+end
+
 local function word(what)
   return { expected = what, read = function(text) return text ~= "" and text or nil end }
 end
@@ -42,7 +49,7 @@ local RINGS = {
   buffer_kind = choice("tcm", "hbm", "sram"),
   backpressure = choice("sleep", "poll"),
   n_slots = integer(1, 65536),
-  slot_size = integer(16, 1 << 24),
+  slot_size = multiple(16, 1 << 24),
   credit_bytes = integer(0, 4096),
 }
 local DEFAULTS = { algorithm = word "the name of an algorithm", world_size = integer(1, 1 << 20) }

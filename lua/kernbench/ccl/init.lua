@@ -14,6 +14,7 @@ local core = require "kernbench.core"
 local plan = require "kernbench.ccl.plan"
 local runtime = require "kernbench.runtime"
 local tl = require "kernbench.tl"
+local topologies = require "kernbench.ccl.topologies"
 local yaml = require "kernbench.core.yaml"
 
 local M = {}
@@ -205,6 +206,12 @@ local function check_options(call, options)
       error(("%s: unknown option '%s'%s"):format(call, tostring(key), near and ("; did you mean '%s'?"):format(near)
         or "; it takes " .. table.concat(OPTIONS, ", ")), 0)
     end
+  end
+  local topology = options.topology
+  if topology and not topologies.exists(topology) then
+    local near = yaml.nearest(tostring(topology), topologies.names)
+    error(("%s: topology is %s; %s"):format(call, tostring(topology), near and ("did you mean '%s'?"):format(near)
+      or "expected one of " .. table.concat(topologies.names, ", ")), 0)
   end
   if options.op and not algorithms.ops[options.op] then
     error(("%s: op is %s; expected sum, avg, max, min or product"):format(call, tostring(options.op)), 0)

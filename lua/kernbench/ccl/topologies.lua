@@ -115,6 +115,13 @@ local KINDS = {
 --- The names, in order.
 M.names = { "ring_1d", "mesh_2d", "torus_2d", "tree_binary" }
 
+--- Whether there is a topology of that name.
+---@param name any
+---@return boolean
+function M.exists(name)
+  return KINDS[name] ~= nil
+end
+
 --- Neighbours of a rank.
 ---@param kind string one of M.names
 ---@param rank integer
