@@ -193,15 +193,15 @@ function TestDeadlocks:test_receives_that_face_each_other_are_a_cycle()
     tl.send(c.E, tl.load(x))
   end, 3)
   lu.assertEquals(r.status, "deadlock")
-  lu.assertEquals(r.cycle, { 0, 2, 1 })
   lu.assertEquals(#r.waiting, 3)
   local first = r.waiting[1]
-  lu.assertEquals({ first.who, first.call, first.direction, first.peer, first.peer_direction, first.used, first.slots },
-    { "rank 0", "tl.recv", "W", 2, "E", 0, 4 })
+  lu.assertEquals({ first.who, first.call, first.direction, first.peer, first.peer_direction, first.full, first.slots },
+    { "rank 0", "tl.recv", "W", "rank 2", "E", 0, 4 })
   lu.assertStrContains(first.source, "test_ccl.lua:")
   lu.assertStrContains(r.report, "deadlock: 3 of 3 ranks wait, and nothing can go on")
-  lu.assertStrContains(r.report, "rank 1 waits in tl.recv for a message: direction W, rank 0 (its E); ring 0 of 4 ")
-  lu.assertStrContains(r.report, "cycle: rank 0 waits for rank 2 waits for rank 1 waits for rank 0")
+  lu.assertStrContains(r.report, "rank 1  tl.recv  a message  W (its E)  rank 0      0 of 4")
+  lu.assertStrContains(r.report,
+    "the cycle: rank 0 waits for rank 2, which waits for rank 1, which waits for rank 0")
 end
 
 function TestDeadlocks:test_a_missing_send_has_no_cycle()
@@ -210,9 +210,8 @@ function TestDeadlocks:test_a_missing_send_has_no_cycle()
     tl.recv(c.W, x.shape, x.dtype)
   end, 3)
   lu.assertEquals(r.status, "deadlock")
-  lu.assertNil(r.cycle)
   lu.assertStrContains(r.report, "1 of 3 ranks wait")
-  lu.assertStrContains(r.report, "rank 1 waits in tl.recv for a message: direction W, rank 0 (its E), which has ended")
+  lu.assertStrContains(r.report, "the cause: rank 1 waits for rank 0, whose kernel has ended")
 end
 
 function TestDeadlocks:test_too_few_slots()
@@ -223,8 +222,8 @@ function TestDeadlocks:test_too_few_slots()
   lu.assertEquals(run(kernel, 4, { n_slots = 3 }).status, "ok")
   local r = run(kernel, 4, { n_slots = 2 })
   lu.assertEquals(r.status, "deadlock")
-  lu.assertStrContains(r.report, "waits in tl.send for a free slot: direction E, rank 1 (its W); ring 2 of 2 slots")
-  lu.assertEquals(r.cycle, { 0, 1, 2, 3 })
+  lu.assertStrContains(r.report, "rank 0  tl.send  a free slot  E (its W)  rank 1      2 of 2")
+  lu.assertStrContains(r.report, "rank 0 waits for rank 1, which waits for rank 2, which waits for rank 3")
 end
 
 function TestDeadlocks:test_a_long_message_takes_several_slots()

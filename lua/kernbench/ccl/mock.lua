@@ -8,6 +8,7 @@
 -- Ranks run until they wait; then the next one that can go on does. When ranks wait and none of them can
 -- go on, that is a deadlock: `run.status` is "deadlock" and `run.report` says who waits for what.
 local algorithms = require "kernbench.ccl.algorithms"
+local deadlock = require "kernbench.cli.deadlock"
 local mock_tl = require "kernbench.ccl.mock_tl"
 local np = require "kernbench.np"
 local topologies = require "kernbench.ccl.topologies"
@@ -20,8 +21,7 @@ local M = {}
 ---@field messages integer sent
 ---@field bytes integer sent
 ---@field error string? of the first kernel that failed
----@field waiting table[]? {who, rank, call, direction, peer, peer_direction, used, slots, source}
----@field cycle integer[]? ranks, each waiting for the next
+---@field waiting table[]? {who, rank, call, direction, peer, peer_direction, full, slots, source}
 ---@field report string? what happened, for people
 
 local current -- the rank whose kernel runs, {world =, rank =, co =, directions =}
@@ -211,51 +211,24 @@ local function source_of(co)
   return own or "?"
 end
 
+-- Those who wait, as engine:run returns them, and with their ranks.
 local function describe_waits(ranks)
-  local waiting, by_rank = {}, {}
+  local waiting = {}
   for i = 0, #ranks do
-    local rank = ranks[i]
-    if rank.waits then
-      local w = rank.waits
-      local entry = { who = "rank " .. i, rank = i, call = w.call, direction = w.direction, peer = w.peer.rank,
-        peer_direction = w.peer.peer_direction, used = w.ring.used, slots = w.ring.slots,
-        source = source_of(rank.co) }
-      waiting[#waiting + 1], by_rank[i] = entry, entry
+    local w = ranks[i].waits
+    if w then
+      waiting[#waiting + 1] = { who = "rank " .. i, rank = i, call = w.call, direction = w.direction,
+        peer = "rank " .. w.peer.rank, peer_direction = w.peer.peer_direction, full = w.ring.used,
+        slots = w.ring.slots, source = source_of(ranks[i].co) }
     end
   end
-  return waiting, by_rank
+  return waiting
 end
 
--- Ranks that wait for each other: everybody waits for one peer, so follow the peers.
-local function find_cycle(waiting, by_rank)
-  for _, entry in ipairs(waiting) do
-    local seen, path, rank = {}, {}, entry.rank
-    while by_rank[rank] and not seen[rank] do
-      path[#path + 1] = rank
-      seen[rank] = #path
-      rank = by_rank[rank].peer
-    end
-    if seen[rank] then
-      return table.move(path, seen[rank], #path, 1, {})
-    end
-  end
-end
-
-local function report_of(waiting, cycle, by_rank, ranks)
-  local lines = { ("deadlock: %d of %d ranks wait, and nothing can go on"):format(#waiting, #ranks + 1) }
-  for _, w in ipairs(waiting) do
-    local what = w.call == "tl.send" and "a free slot" or "a message"
-    local peer = by_rank[w.peer] and "" or ranks[w.peer].ended and ", which has ended" or ""
-    lines[#lines + 1] = ("  %s waits in %s for %s: direction %s, rank %d (its %s)%s; ring %d of %d slots; %s"):format(
-      w.who, w.call, what, w.direction, w.peer, w.peer_direction, peer, w.used, w.slots, w.source)
-  end
-  if cycle then
-    local names = {}
-    for i, rank in ipairs(cycle) do names[i] = "rank " .. rank end
-    names[#names + 1] = names[1]
-    lines[#lines + 1] = "cycle: " .. table.concat(names, " waits for ")
-  end
-  return table.concat(lines, "\n")
+local function report_of(waiting, world)
+  local cause = deadlock.cause(waiting)
+  return ("deadlock: %d of %d ranks wait, and nothing can go on\n%s%s"):format(#waiting, world,
+    deadlock.table(waiting), cause and "\n" .. cause or "")
 end
 
 -- Rings of all directions; errors where neighbours do not agree.
@@ -357,12 +330,11 @@ function M.run(options)
     local arguments = ranks[r].arguments
     result.outputs[r] = mock_tl.contents(arguments[#arguments])
   end
-  local waiting, by_rank = describe_waits(ranks)
+  local waiting = describe_waits(ranks)
   if failed then
     result.status, result.error = "error", failed
   elseif #waiting > 0 then
-    result.status, result.waiting, result.cycle = "deadlock", waiting, find_cycle(waiting, by_rank)
-    result.report = report_of(waiting, result.cycle, by_rank, ranks)
+    result.status, result.waiting, result.report = "deadlock", waiting, report_of(waiting, options.world)
   else
     result.error = unreceived(ranks)
     result.status = result.error and "error" or "ok"

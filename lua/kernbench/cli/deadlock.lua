@@ -24,8 +24,8 @@ end
 
 local function row_of(w, now)
   return { w.who, w.call, what(w), w.direction and ("%s (its %s)"):format(w.direction, w.peer_direction) or "",
-    w.peer or "", w.slots and ("%d of %d"):format(w.full, w.slots) or "", ns(w.since_ns), ns(now - w.since_ns),
-    w.source or "?" }
+    w.peer or "", w.slots and ("%d of %d"):format(w.full, w.slots) or "", w.since_ns and ns(w.since_ns) or "",
+    w.since_ns and ns(now - w.since_ns) or "", w.source or "?" }
 end
 
 -- Columns in which nobody has anything are left out.
@@ -57,6 +57,14 @@ local function table_of(waiting, now)
     text = ("%s\n  ... and %d more"):format(text, #waiting - MOST_ROWS)
   end
   return text
+end
+
+--- The table of those who wait; where there is no time (the mock), without it.
+---@param waiting table[]
+---@param now number?
+---@return string
+function M.table(waiting, now)
+  return table_of(waiting, now)
 end
 
 -- Everybody waits for one peer at most: follow the peers from each. Returns the names on a cycle, or nil
