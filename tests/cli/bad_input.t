@@ -512,6 +512,7 @@ Simulates kernels and host programs on a multi-chip AI accelerator.
 commands:
   run       run a bench by name or file (the default: kernbench FILE.lua)
   probe     time single transfers on the idle machine, beside the closed form
+  mock      try an algorithm of a collective without a machine: numbers and deadlocks
   topology  check a topology file, say what it amounts to, draw it (SVG)
   list      benches, components with their parameters, topologies
 
