@@ -190,9 +190,12 @@ static void submit_all(kb_oplog *log)
 
 static void come_after(kb_log_batch *batch, kb_task *task)
 {
-    /* Most repetitions are of the latest. */
-    if (batch->after.count && batch->after.data[batch->after.count - 1].task == task) return;
-    kb_vec_push(&batch->after, ((task_use){task, batch_of(task)->serial}));
+    task_use use = {task, batch_of(task)->serial};
+    if (batch->after.count) { /* most repetitions are of the latest */
+        const task_use *latest = &batch->after.data[batch->after.count - 1];
+        if (latest->task == use.task && latest->serial == use.serial) return;
+    }
+    kb_vec_push(&batch->after, use);
 }
 
 /* Streams that talk to each other in small entries would cut each other's batches short: then fewer
