@@ -53,37 +53,39 @@ static void add_pes(kb_launch *launch, uint64_t sign)
 
 /* ---- HBM slices ---- */
 
-static bool is_slice_of(const kb_launch *launch, const kb_device *device)
+/* Bytes of a slice so far; 0 if nobody has used it. */
+static uint64_t slice_bytes(const kb_machine *m, int sip, int cube, int slice)
 {
-    if (device->class->kind != KB_HBM_CTRL || !device->class->moved) return false;
-    int sip = kb_graph_place(device->m->graph, device->node).sip;
-    for (uint32_t i = 0; i < launch->sip_count; i++)
-        if (launch->msgs[i].sip == sip) return true;
-    return false;
-}
-
-static uint64_t bytes_of(const kb_device *device)
-{
+    kb_place place = kb_graph_place(m->graph, kb_graph_slice(m->graph, sip, cube, slice));
+    kb_device **devices = m->dies[place.sip * m->graph->dies + place.die].devices;
+    const kb_device *device = devices ? devices[place.local] : NULL;
+    if (!device || !device->class->moved) return 0;
     kb_moved moved = device->class->moved(device);
     return moved.read + moved.written;
 }
 
-static void note_slice(void *user, kb_device *device)
+/* Visit all slices of a SIP: note their bytes, or find the one that has moved most since. `at`: the
+ * first one's place among those noted. */
+static void visit_slices_of(kb_launch *launch, int sip, bool begin, size_t at)
 {
-    kb_launch *launch = user;
-    if (!is_slice_of(launch, device)) return;
-    kb_vec_push(&launch->use.slices, device->node);
-    kb_vec_push(&launch->use.slices, bytes_of(device));
+    const kb_machine *m = launch->engine->m;
+    kb_launch_use *use = &launch->use;
+    for (int cube = 0; cube < kb_graph_cubes(m->graph); cube++)
+        for (int slice = 0; slice < m->graph->cube_plan.slices; slice++, at++) {
+            uint64_t bytes = slice_bytes(m, sip, cube, slice);
+            if (begin)
+                kb_vec_push(&use->slices, bytes);
+            else if (bytes - use->slices.data[at] > use->slice_bytes)
+                use->slice_bytes = bytes - use->slices.data[at];
+        }
 }
 
-static void compare_slice(void *user, kb_device *device)
+static void visit_slices(kb_launch *launch, bool begin)
 {
-    kb_launch *launch = user;
-    if (!is_slice_of(launch, device)) return;
-    uint64_t bytes = bytes_of(device);
-    for (size_t i = 0; i < launch->use.slices.count; i += 2)
-        if (launch->use.slices.data[i] == device->node) bytes -= launch->use.slices.data[i + 1];
-    if (bytes > launch->use.slice_bytes) launch->use.slice_bytes = bytes;
+    const kb_graph *g = launch->engine->m->graph;
+    size_t slices = (size_t)kb_graph_cubes(g) * (size_t)g->cube_plan.slices;
+    for (uint32_t i = 0; i < launch->sip_count; i++)
+        visit_slices_of(launch, launch->msgs[i].sip, begin, i * slices);
 }
 
 /* ---- a launch ---- */
@@ -91,13 +93,13 @@ static void compare_slice(void *user, kb_device *device)
 void kb_launch_use_begin(kb_launch *launch)
 {
     add_pes(launch, UINT64_MAX);
-    kb_machine_each_device(launch->engine->m, note_slice, launch);
+    visit_slices(launch, true);
 }
 
 void kb_launch_use_end(kb_launch *launch)
 {
     add_pes(launch, 1);
-    kb_machine_each_device(launch->engine->m, compare_slice, launch);
+    visit_slices(launch, false);
     kb_vec_free(&launch->use.slices);
 }
 

@@ -34,7 +34,7 @@ typedef struct kb_launch_use {
     uint64_t dma_bytes[2], fetch_bytes, store_bytes, commands, macs;
     uint64_t macs_by_size[4];
     uint64_t slice_bytes;    /* of the slice that moved most, of the SIPs */
-    kb_vec(uint64_t) slices; /* private: node and bytes before, by turns */
+    kb_vec(uint64_t) slices; /* private: bytes before, by SIP of the launch, cube and slice */
 } kb_launch_use;
 
 /* At the first start, and at the last end. */
