@@ -113,6 +113,7 @@ kb_op *kb_op_create(kb_proc *proc, const char *what)
                   .proc = proc,
                   .pe = proc->pe,
                   .what = what,
+                  .stage = KB_STAGE_COUNT,
                   .next = engine->ops};
     if (op->next) op->next->prev = op;
     engine->ops = op;
@@ -181,20 +182,17 @@ static void leave_process(kb_op *op)
     if (op->proc_next) op->proc_next->proc_prev = op->proc_prev;
 }
 
-/* A row in the record of stages for a command that is not a composite. */
+/* A row in the record of stages for a command that moves or computes by itself. */
 static void record(const kb_op *op)
 {
     const kb_pe *pe = op->pe;
-    kb_log_op kind = op->log.op;
-    if (!pe->m->stages || op->composite.M > 0) return;
+    if (!pe->m->stages || op->stage == KB_STAGE_COUNT) return;
     kb_stage_row row = {.command = op->composite.label,
                         .sip = (uint16_t)pe->sip,
                         .cube = (uint16_t)pe->cube,
                         .pe = (uint16_t)pe->number,
-                        .stage = kind == KB_LOG_LOAD      ? KB_STAGE_DMA_IN
-                                 : kind == KB_LOG_COMPUTE ? KB_STAGE_MATH
-                                                          : KB_STAGE_DMA_WB,
-                        .start = kind == KB_LOG_COMPUTE ? op->began : pe->dma_began,
+                        .stage = (uint8_t)op->stage,
+                        .start = op->stage == KB_STAGE_MATH ? op->began : pe->dma_began,
                         .end = op->ended};
     kb_vec_push(&pe->m->stages->rows, row);
 }

@@ -52,6 +52,7 @@ typedef struct kb_op {
     kb_completion done;
     const char *what;
     kb_time issued;                     /* when pe_cpu could go on */
+    kb_stage stage;                     /* in the record of stages; KB_STAGE_COUNT: not there */
     kb_time dispatched, began, ended;   /* began: of a vector operation, when pe_math took it up */
     kb_tile *result;                    /* or null */
     kb_tile *inputs[KB_COMPUTE_INPUTS]; /* held until completion */

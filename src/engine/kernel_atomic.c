@@ -11,7 +11,6 @@ static void performed(kb_sim *sim, void *object, uint64_t arg)
     op->log.started = op->dispatched;
     op->log.ended = sim->now;
     kb_op_log(op->engine, op->pe, &op->log);
-    op->log.op = KB_LOG_ATOMIC; /* for the record of stages */
 }
 
 static void dispatch(kb_sim *sim, void *object, uint64_t operands)

@@ -9,6 +9,7 @@ static void dispatch(kb_sim *sim, void *object, uint64_t time)
     op->dispatched = sim->now;
     kb_time end = kb_link_claim(&op->pe->math, sim->now, time, 0);
     op->began = end - time;
+    op->stage = KB_STAGE_MATH;
     kb_sim_at(sim, end, kb_op_complete, op, 0);
 }
 

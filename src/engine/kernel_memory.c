@@ -52,6 +52,7 @@ static int issue_move(kb_op *op, const kb_access *access, int direction, kb_valu
     int status = kb_op_translate(op, access, err);
     if (status) return kb_op_abandon(op, status);
     op->log.op = direction == KB_DMA_READ ? KB_LOG_LOAD : KB_LOG_STORE;
+    op->stage = direction == KB_DMA_READ ? KB_STAGE_DMA_IN : KB_STAGE_DMA_WB;
     if (op->engine->data) status = fill_log(op, access, value, err);
     if (status) return kb_op_abandon(op, status);
     kb_op_issue(op, dispatch_move, (uint64_t)direction);

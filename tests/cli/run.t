@@ -161,3 +161,23 @@ $ for n in 0 1 8; do kernbench $ROOT/benches/kernel_topk_routing.lua --json --da
 $ kernbench $ROOT/benches/gemm_single_pe.lua --data-threads 65
 kernbench: --data-threads: expected an integer from 0 to 64, got '65'; see `kernbench run --help`
 [2]
+
+# Simple commands have rows, too: 8 KiB are loaded in 2.12 + 4 bursts of 10 + 8 flits + 1 + 0.12; 4096 elements take 32
+# cycles at one pass; what moves nothing takes nothing; atomics have none
+$ cat >simple.lua <<'END'
+> local tl, torch = require "kernbench.tl", require "kernbench.torch"
+> return function()
+>   torch.launch("k", function(p, q)
+>     local x = tl.load(p)
+>     tl.atomic_add(q, 1)
+>     tl.exp(x)
+>     tl.load(p, { 64, 64 }, { mask = tl.full({ 64, 64 }, false, "bool") })
+>   end, torch.empty({ 64, 64 }, { dtype = "f16" }), torch.zeros({ 1 }, { dtype = "i32" })):wait()
+> end
+> END
+$ kernbench simple.lua -q --stages simple.csv
+$ awk -F, 'NR > 1 { printf "%s %s %s %.3f\n", $5, $6, $12, $15 - $14 }' simple.csv
+0 tl.load dma_in 51.240
+2 tl.exp math 128.000
+3 tl.full math 32.000
+4 tl.load dma_in 0.000
