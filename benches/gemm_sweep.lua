@@ -6,7 +6,7 @@ local kernels = require "kernels.gemm"
 local reference = require "kernels.reference"
 
 local SHAPES = "32x32x32,32x64x32,32x128x32,32x128x128,32x3072x32,8x128x128,128x8x128,512x512x512"
-local FORMS = { { "ref", "ref" }, { "load", "ref" }, { "load", "load" } }
+local FORMS = "ref/ref,load/ref,load/load"
 local TCM = 12 << 20 -- bytes that kernels have of it, by default
 
 local function parse(shapes)
@@ -17,6 +17,17 @@ local function parse(shapes)
     assert(m and shape[1] > 0 and shape[2] > 0 and shape[3] > 0,
       ("--shapes: '%s' is not a shape such as 32x64x32"):format(word))
     list[#list + 1] = shape
+  end
+  return list
+end
+
+local function parse_forms(forms)
+  local list = {}
+  for word in forms:gmatch("[^,]+") do
+    local a, b = word:match("^%s*(%a+)/(%a+)%s*$")
+    assert((a == "ref" or a == "load") and (b == "ref" or b == "load"),
+      ("--forms: '%s' is not ref/ref, load/ref, ref/load or load/load"):format(word))
+    list[#list + 1] = { a, b }
   end
   return list
 end
@@ -56,11 +67,11 @@ local function run(args)
     best.fraction = math.max(best.fraction, s.roofline.fraction)
     best.tflops = math.max(best.tflops, s.tflops)
   end
-  local shapes = parse(args.shapes)
+  local shapes, forms = parse(args.shapes), parse_forms(args.forms)
   print_row("M x K x N", "a/b", "ns", "TFLOP/s", "read", "fetch", "gemm", "write", "roofline", "of")
   for _, shape in ipairs(shapes) do
     local bytes = (shape[1] + shape[3]) * shape[2] * 2
-    for _, form in ipairs(FORMS) do
+    for _, form in ipairs(forms) do
       if form[2] == "ref" or bytes <= TCM then
         keep(measure(shape, form[1] .. "/" .. form[2], kernels.streamed, form, args.dtype))
       end
@@ -77,6 +88,7 @@ return {
   description = "GEMM on one PE over shapes and operand forms: time, rate, use of engines, roofline.",
   args = {
     shapes = { default = SHAPES, help = "Shapes MxKxN, separated by commas." },
+    forms = { default = FORMS, help = "How a and b come: streamed (ref) or loaded first, separated by commas." },
     dtype = { default = "f16", choices = { "f16", "bf16", "f8e4m3", "f8e5m2" }, help = "Of the operands." },
     panel = { default = 0, help = "Also by panels of so many rows and columns, loaded ahead." },
   },

@@ -144,6 +144,8 @@ $ kernbench $ROOT/benches/gemm_sweep.lua -q --shapes 33x65x100,8x128x70 --panel 
 2
 $ kernbench $ROOT/benches/gemm_sweep.lua -q --shapes 7x65x40 --dtype f8e4m3 | grep -c /
 4
+$ kernbench $ROOT/benches/gemm_sweep.lua -q --forms load/all 2>&1 | grep -c "'load/all' is not ref/ref, load/ref, ref/load or load/load"
+1
 $ kernbench $ROOT/benches/gemm_sweep.lua -q --shapes 32x64x32,32x0x32 2>&1 | grep -c "'32x0x32' is not a shape such as 32x64x32"
 1
 
