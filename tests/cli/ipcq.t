@@ -33,7 +33,7 @@ $ cat >check.lua <<'END'
 > local distances = 5
 > assert(#r.result.rows == 2 * distances and r.result.rows[1].distance == "same cube, near")
 > assert(r.ipcq.messages == 4 * distances and r.ipcq.received == r.ipcq.messages and r.ipcq.unread == 0)
-> assert(r.ipcq.credits == r.ipcq.slots and r.ipcq.put_bytes == 4 * (128 + 256))
+> assert(r.ipcq.credits == r.ipcq.slots and r.ipcq.put_bytes == distances * (128 + 256))
 > assert(r.bytes.ipcq == distances * (128 + 256 + 2 * 4) + r.ipcq.put_bytes)
 > END
 $ lua5.4 check.lua <run.json
