@@ -208,7 +208,7 @@ void kb_set_comm_wait(lua_State *L, const kb_proc *proc)
 static int work_gc(lua_State *L)
 {
     kb_ipcq_work **work = luaL_checkudata(L, 1, WORK);
-    kb_ipcq_work_free(*work);
+    kb_ipcq_work_release(*work);
     *work = NULL;
     return 0;
 }
@@ -227,9 +227,9 @@ static kb_ipcq_work **push_work(lua_State *L)
 
 static int finished(lua_State *L, int status, lua_KContext at)
 {
+    (void)L;
     (void)status;
-    kb_ipcq_work **work = luaL_checkudata(L, (int)at, WORK);
-    kb_ipcq_finish(*work);
+    (void)at;
     return 0;
 }
 
@@ -242,10 +242,9 @@ static int install(lua_State *L)
     kb_ipcq_desc desc = {0};
     read_plan(L, &desc);
     kb_ipcq_work **work = push_work(L);
-    int at = lua_gettop(L);
     kb_err err = {0};
     if (kb_ipcq_install(engine->e, &desc, work, &err)) return kb_raise(L, &err);
-    return kb_co_wait(L, &(*work)->done, KB_WAIT_MESSAGE, "engine:install_ipcq", finished, at);
+    return kb_co_wait(L, &(*work)->done, KB_WAIT_MESSAGE, "engine:install_ipcq", finished, 0);
 }
 
 /* engine:remove_ipcq(name): waits until no PE has its rings any more. */
@@ -259,7 +258,7 @@ static int remove_plan(lua_State *L)
     kb_ipcq_work **work = push_work(L);
     kb_err err = {0};
     if (kb_ipcq_remove(engine->e, name, work, &err)) return kb_raise(L, &err);
-    return kb_co_wait(L, &(*work)->done, KB_WAIT_MESSAGE, "engine:remove_ipcq", finished, 3);
+    return kb_co_wait(L, &(*work)->done, KB_WAIT_MESSAGE, "engine:remove_ipcq", finished, 0);
 }
 
 const luaL_Reg kb_ipcq_engine_methods[] = {

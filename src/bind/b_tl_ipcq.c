@@ -13,18 +13,28 @@ static const char *check_direction(lua_State *L, int index, const char *call)
     return lua_tostring(L, index);
 }
 
-static int nothing(lua_State *L, int status, lua_KContext context)
+/* The operation goes on by itself. */
+static int let_go(lua_State *L, int status, lua_KContext context)
 {
-    (void)L;
     (void)status;
     (void)context;
+    kb_proc *proc = kb_co_current(L)->proc;
+    kb_op_release(proc->awaited);
+    proc->awaited = NULL;
     return 0;
 }
 
-/* Wait until the bytes of the operation in the handle on top have left. */
-static int finish_post(lua_State *L, const kb_handle *h)
+static void await(kb_op *op)
 {
-    return kb_co_wait(L, &h->op->comm->posted, KB_WAIT_CREDIT, h->op->what, nothing, 0);
+    kb_op_release(op->proc->awaited); /* of a call whose result could not be pushed */
+    op->proc->awaited = op;
+}
+
+/* Wait until the bytes of the operation have left. */
+static int finish_post(lua_State *L, kb_op *op)
+{
+    await(op);
+    return kb_co_wait(L, &op->comm->posted, KB_WAIT_CREDIT, op->what, let_go, 0);
 }
 
 /* tl.send(direction, x): waits until the last byte has left. */
@@ -36,10 +46,10 @@ static int tl_send(lua_State *L)
     kb_unpack_options(L, "tl.send", names);
     const char *direction = check_direction(L, 1, "tl.send");
     kb_tile *tile = kb_check_tile(L, 2, "tl.send");
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_err err = {0};
-    if (kb_kernel_send(proc, direction, tile, &h->op, &err)) return kb_raise(L, &err);
-    return finish_post(L, h);
+    if (kb_kernel_send(proc, direction, tile, &op, &err)) return kb_raise(L, &err);
+    return finish_post(L, op);
 }
 
 static int do_recv(lua_State *L, const char *call, bool async)
@@ -53,15 +63,15 @@ static int do_recv(lua_State *L, const char *call, bool async)
     int rank = kb_check_extents(L, 2, call, shape);
     kb_dtype dtype = kb_check_dtype(L, 3, KB_F32);
     bool in_place = lua_toboolean(L, 4);
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_err err = {0};
-    int status = kb_kernel_receive(proc, direction, dtype, rank, shape, in_place, &h->op, &err);
+    int status = kb_kernel_receive(proc, direction, dtype, rank, shape, in_place, &op, &err);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
-        status = kb_kernel_receive(proc, direction, dtype, rank, shape, in_place, &h->op, &err);
+        status = kb_kernel_receive(proc, direction, dtype, rank, shape, in_place, &op, &err);
     }
     if (status) return kb_raise(L, &err);
-    return kb_finish_issue(L, h, async, KB_WAIT_DATA);
+    return kb_finish_op(L, op, async, KB_WAIT_DATA);
 }
 
 static int tl_recv(lua_State *L)
@@ -81,15 +91,15 @@ static int tl_copy_to_dst(lua_State *L)
     kb_co_check_wait(L, "tl.copy_to_dst");
     lua_settop(L, 1);
     kb_tile *tile = kb_check_tile(L, 1, "tl.copy_to_dst");
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_err err = {0};
-    int status = kb_kernel_copy(proc, tile, &h->op, &err);
+    int status = kb_kernel_copy(proc, tile, &op, &err);
     if (status == KB_ENOSPC) {
         lua_gc(L, LUA_GCCOLLECT);
-        status = kb_kernel_copy(proc, tile, &h->op, &err);
+        status = kb_kernel_copy(proc, tile, &op, &err);
     }
     if (status) return kb_raise(L, &err);
-    return kb_finish_issue(L, h, false, KB_WAIT_COMPUTE);
+    return kb_finish_op(L, op, false, KB_WAIT_COMPUTE);
 }
 
 /* ---- puts and signals ---- */
@@ -153,10 +163,10 @@ static int tl_put(lua_State *L)
     kb_fit_block(L, &ptr, tile->value, "tl.put");
     kb_va_region region = kb_ptr_region(L, &ptr, "tl.put");
     kb_piece to = place_at(L, &ptr, &region, target);
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_err err = {0};
-    if (kb_kernel_put(proc, target, &to, tile, &h->op, &err)) return kb_raise(L, &err);
-    return finish_post(L, h);
+    if (kb_kernel_put(proc, target, &to, tile, &op, &err)) return kb_raise(L, &err);
+    return finish_post(L, op);
 }
 
 static uint32_t check_number(lua_State *L, int index, const char *call, const char *what,
@@ -178,10 +188,11 @@ static int tl_signal(lua_State *L)
     lua_settop(L, 2);
     kb_pe *target = check_pe(L, 1, proc->pe, "tl.signal");
     uint32_t id = check_number(L, 2, "tl.signal", "id", 0);
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_err err = {0};
-    if (kb_kernel_signal(proc, target, id, &h->op, &err)) return kb_raise(L, &err);
-    return kb_co_wait_until(L, h->op->issued, KB_WAIT_ISSUE, "tl.signal", nothing, 0);
+    if (kb_kernel_signal(proc, target, id, &op, &err)) return kb_raise(L, &err);
+    await(op);
+    return kb_co_wait_until(L, op->issued, KB_WAIT_ISSUE, "tl.signal", let_go, 0);
 }
 
 /* tl.signal_wait(id, count = 1): until so many have come, and takes them. */
@@ -192,10 +203,10 @@ static int tl_signal_wait(lua_State *L)
     lua_settop(L, 2);
     uint32_t id = check_number(L, 1, "tl.signal_wait", "id", 0);
     uint32_t count = lua_isnil(L, 2) ? 1 : check_number(L, 2, "tl.signal_wait", "count", 1);
-    kb_handle *h = kb_push_handle(L);
+    kb_op *op;
     kb_err err = {0};
-    if (kb_kernel_signal_wait(proc, id, count, &h->op, &err)) return kb_raise(L, &err);
-    return kb_finish_issue(L, h, false, KB_WAIT_SIGNAL);
+    if (kb_kernel_signal_wait(proc, id, count, &op, &err)) return kb_raise(L, &err);
+    return kb_finish_op(L, op, false, KB_WAIT_SIGNAL);
 }
 
 static const luaL_Reg functions[] = {{"send", tl_send},

@@ -256,7 +256,11 @@ int kb_binary(kb_binary_op op, const kb_array *a, const kb_array *b, kb_array **
     int code = kb_walk_open(&walk, a, b, &rank, shape, err);
     if (code == 0) code = kb_array_create(result_type(op, operands), rank, shape, &result, err);
     if (code) return code;
-    job j = {.fn = fn, .computed = written_type(op, compute), .out = result, .next = result->data};
+    job j; /* not cleared: the sources hold buffers of many KiB */
+    j.fn = fn;
+    j.computed = written_type(op, compute);
+    j.out = result;
+    j.next = result->data;
     kb_source_open(&j.x, a, compute);
     kb_source_open(&j.y, b, compute);
     if (run(&j, &walk, a, b) == 0) {

@@ -164,6 +164,9 @@ static int check_replaced(const draft *d, const kb_ipcq_desc_pe *p)
 
 static int check_plan_idle(const kb_ipcq_plan *plan, kb_err *err)
 {
+    if (plan->pending)
+        return kb_fail(err, KB_EINVAL, "plan '%s' is being installed or removed by another worker",
+                       plan->name);
     for (uint32_t i = 0; i < plan->port_count; i++) {
         int status = check_idle(&plan->ports[i], err);
         if (status) return status;
@@ -373,7 +376,7 @@ static void replace(kb_engine *engine, const kb_ipcq_plan *plan)
     }
     for (kb_ipcq_plan *p = engine->ipcq, *next; p; p = next) {
         next = p->next;
-        if (!p->removed && (p->open_ports == 0 || !strcmp(p->name, plan->name))) {
+        if (!p->removed && !p->pending && (p->open_ports == 0 || !strcmp(p->name, plan->name))) {
             for (uint32_t i = 0; i < p->port_count; i++) close_port(&p->ports[i]);
             retire(p);
         }
@@ -401,11 +404,36 @@ static void deliver(kb_msg *msg, int target, int pe_number)
     kb_msg_report(msg, target, pe_number);
 }
 
+void kb_ipcq_work_release(kb_ipcq_work *work)
+{
+    if (!work || --work->refs) return;
+    for (uint32_t i = 0; i < work->count; i++) free(work->messages[i].targets);
+    free(work->messages);
+    free(work);
+}
+
+/* It is no longer under way for the engine, which lets go of it. */
+static void leave_engine(kb_ipcq_work *work)
+{
+    if (work->prev)
+        work->prev->next = work->next;
+    else
+        work->engine->ipcq_work = work->next;
+    if (work->next) work->next->prev = work->prev;
+    work->engine = NULL;
+    kb_ipcq_work_release(work);
+}
+
+/* The host has the report of a SIP. */
 static void completed(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
     kb_ipcq_work *work = object;
     kb_completion_part(&work->done, sim);
+    if (!kb_completion_done(&work->done)) return;
+    work->plan->pending = false;
+    if (!work->install) retire(work->plan);
+    leave_engine(work);
 }
 
 /* Cubes of the blocks from `first` on that are of its SIP. Returns the first behind. */
@@ -426,8 +454,14 @@ static uint32_t address(const kb_ipcq_plan *plan, uint32_t first, kb_msg *msg)
 static kb_ipcq_work *send_messages(kb_ipcq_plan *plan, bool install)
 {
     kb_ipcq_work *work = kb_xcalloc(1, sizeof *work);
-    work->plan = plan;
-    work->install = install;
+    *work = (kb_ipcq_work){.refs = 2,
+                           .engine = plan->engine,
+                           .next = plan->engine->ipcq_work,
+                           .plan = plan,
+                           .install = install};
+    if (work->next) work->next->prev = work;
+    plan->engine->ipcq_work = work;
+    plan->pending = true;
     for (uint32_t b = 0; b < plan->block_count; b++)
         work->count += b == 0 || plan->blocks[b].pe->sip != plan->blocks[b - 1].pe->sip;
     work->messages = kb_xcalloc(work->count, sizeof *work->messages);
@@ -483,21 +517,9 @@ int kb_ipcq_remove(kb_engine *engine, const char *name, kb_ipcq_work **out, kb_e
     return KB_OK;
 }
 
-void kb_ipcq_finish(const kb_ipcq_work *work)
-{
-    if (!work->install) retire(work->plan);
-}
-
-void kb_ipcq_work_free(kb_ipcq_work *work)
-{
-    if (!work) return;
-    for (uint32_t i = 0; i < work->count; i++) free(work->messages[i].targets);
-    free(work->messages);
-    free(work);
-}
-
 void kb_ipcq_free_all(kb_engine *engine)
 {
+    while (engine->ipcq_work) leave_engine(engine->ipcq_work);
     while (engine->ipcq) {
         kb_ipcq_plan *next = engine->ipcq->next;
         free_plan(engine->ipcq);

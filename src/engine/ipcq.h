@@ -41,11 +41,17 @@ typedef struct kb_ipcq_plan {
     kb_paddr *memory; /* of each block; 0: not taken */
     uint32_t block_count, port_count;
     uint32_t open_ports;
+    bool pending; /* its messages are under way */
     bool removed; /* kept for what may still be under way */
 } kb_ipcq_plan;
 
-/* Messages under way; the caller waits for `done` and then finishes and frees the work. */
+/* The messages of an installation or removal. Two references: the caller's, who may wait for
+ * `done`, and its own until all reports are back; what is to happen then happens even if nobody
+ * waits. */
 typedef struct kb_ipcq_work {
+    uint32_t refs;
+    kb_engine *engine; /* null once that has ended */
+    struct kb_ipcq_work *prev, *next;
     kb_ipcq_plan *plan;
     bool install;
     kb_completion done;
@@ -60,9 +66,7 @@ int kb_ipcq_install(kb_engine *engine, const kb_ipcq_desc *desc, kb_ipcq_work **
 /* KB_EINVAL if there is no such plan, or something is under way in it. */
 int kb_ipcq_remove(kb_engine *engine, const char *name, kb_ipcq_work **out, kb_err *err);
 
-/* When it is done: a removed plan gives its memory back. */
-void kb_ipcq_finish(const kb_ipcq_work *work);
-void kb_ipcq_work_free(kb_ipcq_work *work);
+void kb_ipcq_work_release(kb_ipcq_work *work); /* null is fine */
 
 void kb_ipcq_free_all(kb_engine *engine);
 

@@ -73,8 +73,7 @@ static int install(kb_engine *engine, const kb_probe *probe, const place *to, kb
     int status = kb_ipcq_install(engine, &(kb_ipcq_desc){shape, pes, ways, 2, 2}, &work, err);
     if (status) return status;
     kb_engine_run(engine, KB_TIME_NEVER, UINT64_MAX, NULL, NULL);
-    kb_ipcq_finish(work);
-    kb_ipcq_work_free(work);
+    kb_ipcq_work_release(work);
     return kb_ipcq_open(kb_ipcq_find(kb_machine_pe(engine->m, 0, 0, 0), "out"), true, ring, err);
 }
 

@@ -40,8 +40,7 @@ static void install(const bed *b, const kb_ipcq_desc *desc)
     if (kb_ipcq_install(b->e, desc, &work, &err)) fail_msg("%s", err.text);
     run(b);
     assert_true(kb_completion_done(&work->done));
-    kb_ipcq_finish(work);
-    kb_ipcq_work_free(work);
+    kb_ipcq_work_release(work);
 }
 
 /* PE0's "out" leads to the other's "in". */

@@ -525,6 +525,38 @@ function TestPlans:test_directions_of_other_names_stand_side_by_side_and_equal_n
   end)
 end
 
+function TestPlans:test_workers_may_install_at_once_but_not_the_same_plan()
+  simulate(function()
+    local raised = {}
+    torch.multiprocessing.spawn(function(rank)
+      local own = plans.ring(plans.cube(2, 0, rank), { name = "of " .. rank })
+      for i, plan in ipairs { own, plans.ring(plans.cube(2)) } do
+        local ok, message = pcall(install, plan)
+        raised[#raised + 1] = i == 2 and not ok and message or nil
+      end
+    end, { nprocs = 2 })
+    lu.assertEquals(#raised, 1)
+    lu.assertStrContains(raised[1], "plan 'test' is being installed or removed by another worker")
+  end)
+end
+
+function TestPlans:test_a_worker_that_ends_while_it_installs_leaves_a_whole_plan()
+  simulate(function()
+    pcall(torch.multiprocessing.spawn, function(rank)
+      if rank == 0 then
+        install(plans.ring(plans.cube(2)))
+      end
+      runtime.engine:sleep(10) -- the messages are under way
+      error "enough"
+    end, { nprocs = 2 })
+    collectgarbage()
+    runtime.engine:sleep(1000)
+    local own, out = vectors(2, 8), vectors(2, 8)
+    launch(add_around(2, 8), own, out)
+    lu.assertEquals(out:numpy():tolist(), sums(2, 8))
+  end)
+end
+
 function TestPlans:test_a_plan_in_use_is_neither_replaced_nor_removed()
   simulate(function()
     local plan = plans.ring(plans.cube(2))
