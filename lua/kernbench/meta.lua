@@ -64,6 +64,13 @@ function core.is_terminal() end
 ---@return kernbench.Process?
 function core.context() end
 
+---Raise an error at the nearest line of the user's code.
+---@param message string
+function core.raise(message) end
+
+---@return string that line, as "file:line"
+function core.where() end
+
 ---@return string[] names of all probe cases, in order
 function core.probe_cases() end
 

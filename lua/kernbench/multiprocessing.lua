@@ -58,6 +58,7 @@ function ProcessContext:join()
     end
   end
   drain(self)
+  runtime.end_turns(function(turn) return turn.process.job == self end) -- of those ended in the middle
   local failures = self:failures()
   if failures then
     error(failures, 0)
@@ -72,7 +73,7 @@ local function check(fn, options)
   runtime.need_engine(call)
   core.check_host(call)
   local rank = runtime.here().rank
-  if rank then
+  if runtime.here().job and runtime.here().job.group then
     error(("%s: called inside a worker (rank %d); workers cannot spawn others"):format(call, rank), 3)
   elseif type(fn) ~= "function" or type(options) ~= "table" then
     error(call .. ": expected a function and a table such as {args = {...}, nprocs = 4}", 3)
@@ -106,10 +107,12 @@ function M.spawn(worker, options)
   context.group = runtime.engine:spawn(function(rank)
     local process = runtime.here()
     process.device, process.seed = begun.device, begun.seed + rank
-    process.rank, process.nprocs = rank, nprocs
+    process.rank, process.job = rank, context
     context.processes[rank + 1] = process
     worker(rank, table.unpack(args, 1, args.n or #args))
+    for _, work in ipairs(table.move(process.works or {}, 1, #(process.works or {}), 1, {})) do work:wait() end
     runtime.barrier()
+    process.ended = true
   end, nprocs)
   table.insert(runtime.unjoined, context)
   if options.join == false then

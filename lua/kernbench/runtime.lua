@@ -11,7 +11,10 @@ local core = require "kernbench.core"
 ---@field random table? generator of torch.rand; made from the seed on first use
 ---@field seed integer of that generator
 ---@field rank integer? of a worker
----@field nprocs integer? workers of its spawn
+---@field job ProcessContext? of a worker: its spawn
+---@field works dist.Work[]? of torch.distributed, that nobody has waited for
+---@field world dist.Group? the default group of torch.distributed
+---@field parallel {tensor: dist.Group, data: dist.Group}? of kernbench.tp
 ---@field waits_for (fun(): string)? says what it waits for, in a deadlock
 
 ---@class kernbench.Runtime: kernbench.Process
@@ -19,6 +22,7 @@ local M = {
   engine = nil, ---@type table? the open engine
   machine = nil, ---@type table? its shape: sips, cubes, pes, slices, ...
   unjoined = {}, ---@type table[] spawns that nobody has joined yet
+  turns = {}, ---@type {event: kernbench.Event, process: kernbench.Process}[] who starts a collective, in order
 }
 
 local outside = {} -- what holds where no bench runs, and how a bench begins
@@ -67,6 +71,7 @@ function M.open(options)
   end
   M.engine, M.machine, M.unjoined = engine, engine:machine(), {}
   M.ccl_yaml = options.ccl_yaml
+  M.turns = {}
   outside = { device = options.device or 0, seed = options.seed or 0, launches = {} }
   return engine
 end
@@ -89,6 +94,19 @@ function M.with_engine(options, fn)
   M.close()
   collectgarbage()
   return outcome, stats, launches
+end
+
+--- Take those that match out of runtime.turns, and let the next one begin.
+---@param matches fun(turn: table): boolean
+function M.end_turns(matches)
+  local left, first = {}, M.turns[1]
+  for _, turn in ipairs(M.turns) do
+    if not matches(turn) then left[#left + 1] = turn end
+  end
+  M.turns = left
+  if left[1] and left[1] ~= first then
+    left[1].event:set()
+  end
 end
 
 --- Somebody waits for that launch: it is no longer for the barrier to do so.

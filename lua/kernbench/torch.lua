@@ -10,7 +10,8 @@ local runtime = require "kernbench.runtime"
 local tensors = require "kernbench.tensor"
 local check_host = require("kernbench.core").check_host
 
-local M = { launch = launch, multiprocessing = require "kernbench.multiprocessing" }
+local M = { launch = launch, multiprocessing = require "kernbench.multiprocessing",
+  distributed = require "kernbench.distributed" }
 
 -- ---- making tensors ----
 

@@ -341,6 +341,25 @@ static int check_host(lua_State *L)
     return 0;
 }
 
+/* core.raise(message): at the line of the user's code, however deep in the program's own files. */
+static int raise_text(lua_State *L)
+{
+    return kb_error(L, "%s", luaL_checkstring(L, 1));
+}
+
+/* core.where(): that line, as "file:line", or "?". */
+static int where(lua_State *L)
+{
+    kb_push_where(L);
+    size_t length;
+    const char *text = lua_tolstring(L, -1, &length);
+    if (length > 2)
+        lua_pushlstring(L, text, length - 2);
+    else
+        lua_pushliteral(L, "?");
+    return 1;
+}
+
 /* core.context(): the table of facts that belong to the bench or worker that runs, or nil. */
 static int context(lua_State *L)
 {
@@ -374,6 +393,8 @@ static const luaL_Reg functions[] = {{"is_terminal", is_terminal},
                                      {"clock", wall_clock},
                                      {"check_host", check_host},
                                      {"context", context},
+                                     {"raise", raise_text},
+                                     {"where", where},
                                      {"probe", kb_lua_probe},
                                      {"probe_cases", kb_lua_probe_cases},
                                      {NULL, NULL}};

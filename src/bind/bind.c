@@ -61,8 +61,7 @@ bool kb_is_own_chunk(lua_State *L, const lua_Debug *at)
     return is;
 }
 
-/* Push "file:line: " of the nearest line of the user's code. */
-static void push_where(lua_State *L)
+void kb_push_where(lua_State *L)
 {
     lua_Debug at;
     for (int level = 1; lua_getstack(L, level, &at); level++) {
@@ -91,7 +90,7 @@ static void push_place(lua_State *L, const kb_co *co)
 int kb_error(lua_State *L, const char *format, ...)
 {
     const kb_co *co = kb_co_current(L);
-    push_where(L);
+    kb_push_where(L);
     va_list args;
     va_start(args, format);
     lua_pushvfstring(L, format, args);
@@ -104,7 +103,7 @@ int kb_error(lua_State *L, const char *format, ...)
 
 int kb_raise(lua_State *L, const kb_err *err)
 {
-    push_where(L);
+    kb_push_where(L);
     lua_pushstring(L, err->text);
     push_place(L, kb_co_current(L));
     lua_concat(L, 3);

@@ -33,6 +33,9 @@ int kb_raise(lua_State *L, const kb_err *err) __attribute__((noreturn));
 /* Formats as lua_pushfstring does; with place and time in kernels. For arguments that are wrong. */
 int kb_error(lua_State *L, const char *format, ...) __attribute__((noreturn));
 
+/* Push "file:line: " of that line, or nothing but an empty string. */
+void kb_push_where(lua_State *L);
+
 /* Whether the function is one of the program's own Lua files; `at` has its source. */
 bool kb_is_own_chunk(lua_State *L, const lua_Debug *at);
 
