@@ -1,0 +1,249 @@
+--- Layers that are cut over the ranks of the tensor parallel group (forward direction).
+--
+-- A layer is called with an activation in one piece, [sequence, batch, hidden], and returns the output and,
+-- with skip_bias_add, the bias that the caller is to add, else nil. Weights are given whole, [out, in] as in
+-- PyTorch, the same on every rank; a rank keeps its part, transposed and cut by columns over all PEs of its
+-- SIP.
+local core = require "kernbench.core"
+local kernels = require "kernbench.tp.kernels"
+local mappings = require "kernbench.tp.mappings"
+local np = require "kernbench.np"
+local state = require "kernbench.tp.state"
+
+local M = {}
+
+local function torch()
+  return require "kernbench.torch"
+end
+
+-- ---- options and weights ----
+
+local LINEAR = { input_size = "size", output_size = "size", bias = "boolean", skip_bias_add = "boolean",
+  sequence_parallel = "boolean", dtype = "string", weight = "array", bias_values = "array", name = "string" }
+local COLUMN = setmetatable({ gather_output = "boolean" }, { __index = LINEAR })
+local ROW = setmetatable({ input_is_parallel = "boolean" }, { __index = LINEAR })
+local EMBEDDING = { num_embeddings = "size", embedding_dim = "size", dtype = "string", weight = "array",
+  reduce_scatter_embeddings = "boolean", name = "string" }
+
+local ACCEPTS = {
+  size = function(value) return math.type(value) == "integer" and value >= 1 end,
+  boolean = function(value) return type(value) == "boolean" end,
+  string = function(value) return type(value) == "string" end,
+  array = np.isarray,
+}
+
+local function check_options(call, options, known, ...)
+  if type(options) ~= "table" then
+    core.raise(("tp.%s: expected a table of options"):format(call))
+  end
+  for key, value in pairs(options) do
+    local kind = known[key]
+    if not kind then
+      core.raise(("tp.%s: unknown option '%s'"):format(call, tostring(key)))
+    elseif not ACCEPTS[kind](value) then
+      core.raise(("tp.%s: %s is %s; expected a%s %s"):format(call, key, tostring(value), kind == "array" and "n" or "",
+        kind))
+    end
+  end
+  for _, key in ipairs { ... } do
+    if options[key] == nil then core.raise(("tp.%s: %s is missing"):format(call, key)) end
+  end
+end
+
+local function check_shape(call, name, array, ...)
+  local expected = { ... }
+  local fits = #array.shape == #expected
+  for d = 1, #expected do fits = fits and array.shape[d] == expected[d] end
+  if not fits then
+    core.raise(("tp.%s: %s is (%s), expected (%s)"):format(call, name, table.concat(array.shape, ", "),
+      table.concat(expected, ", ")))
+  end
+end
+
+-- Cut by columns over all PEs; the last ones may get fewer, or none.
+local function over_all_pes()
+  return torch().DPPolicy { cube = "column_wise", pe = "column_wise", pad = true }
+end
+
+-- A tensor over all PEs: part(array) of what was given, zeros if nothing was, or no contents at all.
+local function weight_tensor(shape, dtype, name, given, part)
+  local options = { dtype = dtype, dp = over_all_pes(), name = name }
+  if not torch().ahbm.has_data() then
+    return torch().empty(shape, options)
+  end
+  local contents = given and part(given) or np.zeros(shape, dtype)
+  return torch().from_numpy(contents:astype(dtype), { dp = options.dp, name = name })
+end
+
+local function range(from, count)
+  return { from, from + count }
+end
+
+-- ---- products ----
+
+-- A copy of x for every cube that has a part of w: the first ones, as parts are dealt out.
+local function spread(x, rows, columns, item, w)
+  local dp = torch().DPPolicy { num_pes = 1, num_cubes = w.shards[#w.shards].cube + 1 }
+  local copies = torch().empty({ rows, columns }, { dtype = x.dtype, dp = dp })
+  torch().launch("spread", kernels.spread, x, copies, item)
+  return copies
+end
+
+-- x w (+ bias), with x [..., K] in one piece and w (K, N).
+local function multiply(call, x, w, bias)
+  local item, K, N = mappings.check(call, x), w.shape[1], w.shape[2]
+  if x.shape[#x.shape] ~= K then
+    core.raise(("tp.%s: the last dimension of the input is %d, the layer takes %d"):format(call, x.shape[#x.shape], K))
+  elseif x.dtype ~= w.dtype then
+    core.raise(("tp.%s: the input is %s, the weight %s"):format(call, x.dtype, w.dtype))
+  end
+  local shape = table.move(x.shape, 1, #x.shape, 1, {})
+  shape[#shape] = N
+  local out = torch().empty(shape, { dtype = x.dtype })
+  torch().launch(call, kernels.linear, spread(x, x:numel() // K, K, item, w), w, out, bias)
+  return out
+end
+
+local function add_bias(out, bias)
+  local width = out.shape[#out.shape]
+  torch().launch("bias", kernels.add_bias, out, bias, out:numel() // width, mappings.check("bias", out))
+  return out
+end
+
+-- ---- layers ----
+
+---@class tp.Linear
+---@field weight Tensor (in, out) of this rank
+---@field bias Tensor? of this rank
+local Column, Row, Embedding = {}, {}, {}
+
+local function class(methods)
+  methods.__index = methods
+  methods.__call = function(self, ...) return self:forward(...) end
+end
+class(Column)
+class(Row)
+class(Embedding)
+
+--- y = x W^T + b, with W cut along the output: each rank computes its columns of y.
+---@param options {input_size: integer, output_size: integer, bias?: boolean, gather_output?: boolean,
+---  skip_bias_add?: boolean, sequence_parallel?: boolean, dtype?: string, weight?: table, bias_values?: table}
+---@return tp.Linear
+function M.ColumnParallelLinear(options)
+  local call = "ColumnParallelLinear"
+  check_options(call, options, COLUMN, "input_size", "output_size")
+  if options.sequence_parallel and options.gather_output then
+    core.raise(("tp.%s: gather_output and sequence_parallel exclude each other"):format(call))
+  end
+  local rank, world = state.place()
+  local part = state.divide(call, "output_size", options.output_size, world)
+  local mine, dtype, name = range(rank * part, part), options.dtype or "f16", options.name or call
+  if options.weight then check_shape(call, "weight", options.weight, options.output_size, options.input_size) end
+  local self = setmetatable({ options = options }, Column)
+  self.weight = weight_tensor({ options.input_size, part }, dtype, name .. ".weight", options.weight,
+    function(w) return w[{ mine, {} }]:transpose() end)
+  if options.bias ~= false then
+    if options.bias_values then check_shape(call, "bias_values", options.bias_values, options.output_size) end
+    self.bias = weight_tensor({ part }, dtype, name .. ".bias", options.bias_values, function(b) return b[{ mine }] end)
+  end
+  return self
+end
+
+--- With sequence_parallel, x is this rank's part of dimension 0.
+---@param x Tensor
+---@return Tensor output this rank's columns, or all with gather_output
+---@return Tensor? bias with skip_bias_add
+function Column:forward(x)
+  local options = self.options
+  if options.sequence_parallel then
+    x = mappings.gather_from_sequence_parallel_region(x)
+  else
+    x = mappings.copy_to_tensor_model_parallel_region(x)
+  end
+  local out = multiply("ColumnParallelLinear", x, self.weight, not options.skip_bias_add and self.bias or nil)
+  if options.gather_output then
+    out = mappings.gather_from_tensor_model_parallel_region(out)
+  end
+  return out, options.skip_bias_add and self.bias or nil
+end
+
+--- y = x W^T + b, with W cut along the input: each rank computes a term of y, and the sum is taken over all.
+---@param options {input_size: integer, output_size: integer, bias?: boolean, input_is_parallel?: boolean,
+---  skip_bias_add?: boolean, sequence_parallel?: boolean, dtype?: string, weight?: table, bias_values?: table}
+---@return tp.Linear
+function M.RowParallelLinear(options)
+  local call = "RowParallelLinear"
+  check_options(call, options, ROW, "input_size", "output_size")
+  if options.sequence_parallel and options.input_is_parallel == false then
+    core.raise(("tp.%s: sequence_parallel needs input_is_parallel"):format(call))
+  end
+  local rank, world = state.place()
+  local part = state.divide(call, "input_size", options.input_size, world)
+  local mine, dtype, name = range(rank * part, part), options.dtype or "f16", options.name or call
+  if options.weight then check_shape(call, "weight", options.weight, options.output_size, options.input_size) end
+  local self = setmetatable({ options = options }, Row)
+  self.weight = weight_tensor({ part, options.output_size }, dtype, name .. ".weight", options.weight,
+    function(w) return w[{ {}, mine }]:transpose() end)
+  if options.bias ~= false then
+    if options.bias_values then check_shape(call, "bias_values", options.bias_values, options.output_size) end
+    self.bias = weight_tensor({ options.output_size }, dtype, name .. ".bias", options.bias_values,
+      function(b) return b end)
+  end
+  return self
+end
+
+--- x is this rank's columns, or, without input_is_parallel, whole.
+---@param x Tensor
+---@return Tensor output whole; with sequence_parallel, this rank's part of dimension 0
+---@return Tensor? bias with skip_bias_add
+function Row:forward(x)
+  local options = self.options
+  if not options.input_is_parallel and not options.sequence_parallel then
+    x = mappings.scatter_to_tensor_model_parallel_region(x)
+  end
+  local out = multiply("RowParallelLinear", x, self.weight)
+  if options.sequence_parallel then
+    out = mappings.reduce_scatter_to_sequence_parallel_region(out)
+  else
+    out = mappings.reduce_from_tensor_model_parallel_region(out)
+  end
+  if self.bias and not options.skip_bias_add then
+    out = add_bias(out, self.bias)
+  end
+  return out, options.skip_bias_add and self.bias or nil
+end
+
+--- Rows of a table cut along the vocabulary: each rank looks up its own, and the sum is taken over all.
+---@param options {num_embeddings: integer, embedding_dim: integer, dtype?: string, weight?: table,
+---  reduce_scatter_embeddings?: boolean}
+function M.VocabParallelEmbedding(options)
+  local call = "VocabParallelEmbedding"
+  check_options(call, options, EMBEDDING, "num_embeddings", "embedding_dim")
+  local rank, world = state.place()
+  local part = state.divide(call, "num_embeddings", options.num_embeddings, world)
+  if options.weight then check_shape(call, "weight", options.weight, options.num_embeddings, options.embedding_dim) end
+  local self = setmetatable({ options = options, first = rank * part }, Embedding)
+  self.weight = weight_tensor({ part, options.embedding_dim }, options.dtype or "f16",
+    (options.name or call) .. ".weight", options.weight, function(w) return w[{ range(rank * part, part), {} }] end)
+  return self
+end
+
+--- ids: [sequence, batch] of integers, in one piece.
+---@param ids Tensor
+---@return Tensor [sequence, batch, embedding_dim]; with reduce_scatter_embeddings this rank's part of dimension 0
+function Embedding:forward(ids)
+  local call, V = "VocabParallelEmbedding", self.options.num_embeddings
+  if not torch().is_tensor(ids) or #ids.shards ~= 1 or not ids.dtype:find "^[iu]%d" then
+    core.raise(("tp.%s: expected a tensor of integers in one piece"):format(call))
+  end
+  local shape = table.move(ids.shape, 1, #ids.shape, 1, {})
+  shape[#shape + 1] = self.options.embedding_dim
+  local out = torch().empty(shape, { dtype = self.weight.dtype })
+  torch().launch("embedding", kernels.embedding, ids, self.weight, out, self.first, V, ids:numel())
+  if self.options.reduce_scatter_embeddings then
+    return mappings.reduce_scatter_to_sequence_parallel_region(out)
+  end
+  return mappings.reduce_from_tensor_model_parallel_region(out)
+end
+
+return M

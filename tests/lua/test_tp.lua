@@ -1,0 +1,206 @@
+-- Tensor parallelism: every layer and mapping equals what one process computes in f64, on 1, 2 and 4 ranks.
+local lu = require "luaunit"
+local helper = require "tests.lua.helper"
+local np = require "kernbench.np"
+local torch = require "kernbench.torch"
+local tp = require "kernbench.tp"
+local dist = torch.distributed
+
+-- Run fn(rank) on n ranks in one tensor parallel group.
+local function ranks(n, fn, options)
+  options = options or {}
+  return helper.simulate(function()
+    torch.multiprocessing.spawn(helper.watched(function(rank)
+      torch.ahbm.set_device(rank)
+      dist.init_process_group "ahbm"
+      tp.initialize_model_parallel(options.tp_size or n)
+      fn(rank)
+    end), { nprocs = n })
+  end, { sets = { "system.sips.count=" .. n }, data = options.data })
+end
+
+local function caught(fn, ...)
+  local ok, message = pcall(fn, ...)
+  lu.assertFalse(ok, "nothing was raised")
+  return message
+end
+
+-- A sequence of 4, a batch of 3.
+local S, B = 4, 3
+
+local function random(seed, ...)
+  return np.random(seed):randn({ ... }, "f32")
+end
+
+-- x [S, B, K] times W^T (N, K) plus b, in f64, as (S * B, N).
+local function reference(x, w, b)
+  local K = x.shape[3]
+  local y = np.matmul(x:astype("f64"):reshape({ S * B, K }), w:astype("f64"):transpose())
+  return b and y + b:astype("f64") or y
+end
+
+-- f32 products of up to 20 terms of about 1: 1e-5 is some 40 roundings.
+local function assert_close(tensor, expected, shape)
+  lu.assertEquals(tensor.shape, shape)
+  local got = tensor:numpy():astype("f64"):reshape(expected.shape)
+  lu.assertTrue(np.allclose(got, expected, { rtol = 1e-5, atol = 1e-5 }), tostring(np.max_abs_diff(got, expected)))
+end
+
+local function columns(array, from, count)
+  return array[{ {}, { from, from + count } }]
+end
+
+local TestLayers = {}
+
+-- 20 and 12 divide by 1, 2 and 4 ranks, but not evenly by 16 PEs.
+local K, N = 12, 20
+
+function TestLayers:test_column_parallel_linear()
+  local x, w, b = random(1, S, B, K), random(2, N, K), random(3, N)
+  for _, n in ipairs { 1, 2, 4 } do
+    ranks(n, function(rank)
+      local part, expected = N // n, reference(x, w, b)
+      local layer = tp.ColumnParallelLinear { input_size = K, output_size = N, dtype = "f32", weight = w,
+        bias_values = b }
+      local y, bias = layer(torch.from_numpy(x))
+      assert_close(y, columns(expected, rank * part, part), { S, B, part })
+      lu.assertNil(bias)
+      layer.options.gather_output = true
+      assert_close(layer(torch.from_numpy(x)), expected, { S, B, N })
+      layer.options.skip_bias_add = true
+      y, bias = layer(torch.from_numpy(x))
+      assert_close(y, reference(x, w), { S, B, N })
+      lu.assertTrue(np.array_equal(bias:numpy(), b[{ { rank * part, (rank + 1) * part } }]))
+    end)
+  end
+end
+
+function TestLayers:test_row_parallel_linear_adds_the_bias_once()
+  local x, w, b = random(4, S, B, K), random(5, N, K), random(6, N)
+  for _, n in ipairs { 1, 2, 4 } do
+    ranks(n, function(rank)
+      local part = K // n
+      local layer = tp.RowParallelLinear { input_size = K, output_size = N, dtype = "f32", weight = w, bias_values = b }
+      assert_close(layer(torch.from_numpy(x)), reference(x, w, b), { S, B, N })
+      layer.options.input_is_parallel = true
+      local mine = x[{ {}, {}, { rank * part, (rank + 1) * part } }]
+      assert_close(layer(torch.from_numpy(mine)), reference(x, w, b), { S, B, N })
+      layer.options.skip_bias_add = true
+      local y, bias = layer(torch.from_numpy(mine))
+      assert_close(y, reference(x, w), { S, B, N })
+      lu.assertTrue(np.array_equal(bias:numpy(), b))
+    end)
+  end
+end
+
+function TestLayers:test_two_layers_with_sequence_parallelism()
+  local x, w1, w2, b2 = random(7, S, B, K), random(8, N, K), random(9, K, N), random(10, K)
+  local expected = reference(reference(x, w1):reshape({ S, B, N }), w2, b2)
+  for _, n in ipairs { 1, 2, 4 } do
+    ranks(n, function(rank)
+      local up = tp.ColumnParallelLinear { input_size = K, output_size = N, dtype = "f32", weight = w1, bias = false,
+        sequence_parallel = true }
+      local down = tp.RowParallelLinear { input_size = N, output_size = K, dtype = "f32", weight = w2, bias_values = b2,
+        input_is_parallel = true, sequence_parallel = true }
+      local part = S // n
+      local y = down(up(torch.from_numpy(x[{ { rank * part, (rank + 1) * part } }])))
+      lu.assertEquals(y.shape, { part, B, K })
+      local got = y:numpy():astype("f64"):reshape({ part * B, K })
+      local mine = expected[{ { rank * part * B, (rank + 1) * part * B }, {} }]
+      lu.assertTrue(np.allclose(got, mine, { rtol = 1e-5, atol = 1e-4 }), tostring(np.max_abs_diff(got, mine)))
+    end)
+  end
+end
+
+function TestLayers:test_vocab_parallel_embedding()
+  local V, D, ids = 24, 10, np.array({ { 0, 23, 5 }, { 11, 12, 6 }, { 18, 17, 0 }, { 1, 2, 3 } }, "i32")
+  local w = random(11, V, D)
+  for _, n in ipairs { 1, 2, 4 } do
+    ranks(n, function()
+      local layer = tp.VocabParallelEmbedding { num_embeddings = V, embedding_dim = D, dtype = "f32", weight = w }
+      local got = layer(torch.from_numpy(ids))
+      lu.assertEquals(got.shape, { S, B, D })
+      for s = 0, S - 1 do
+        for b = 0, B - 1 do
+          lu.assertEquals(got:numpy()[{ s, b }]:tolist(), w[ids[{ s, b }]]:tolist())
+        end
+      end
+      lu.assertStrContains(caught(function()
+        layer(torch.from_numpy(np.array({ { 24 } }, "i32"))):numpy()
+      end), "id 24 is not in a vocabulary of 24")
+    end)
+  end
+end
+
+function TestLayers:test_half_precision_over_all_pes()
+  local x, w = random(12, S, B, 32):astype "f16", random(13, 64, 32):astype "f16"
+  ranks(2, function(rank)
+    local layer = tp.ColumnParallelLinear { input_size = 32, output_size = 64, weight = w, bias = false }
+    lu.assertEquals(#layer.weight.shards, 16) -- 32 columns on 4 cubes of 4 PEs
+    local got = layer(torch.from_numpy(x)):numpy():astype("f64"):reshape({ S * B, 32 })
+    local expected = columns(reference(x, w), rank * 32, 32)
+    lu.assertTrue(np.allclose(got, expected, { rtol = 1e-3, atol = 1e-2 })) -- one rounding to 11 bits
+  end)
+end
+
+local TestMappings = {}
+
+function TestMappings:test_each_leads_back_or_sums()
+  local x = random(14, S, B, 8)
+  ranks(4, function(rank)
+    local t = torch.from_numpy(x)
+    local part = tp.scatter_to_tensor_model_parallel_region(t)
+    lu.assertTrue(np.array_equal(part:numpy(), x[{ {}, {}, { 2 * rank, 2 * rank + 2 } }]))
+    lu.assertTrue(np.array_equal(tp.gather_from_tensor_model_parallel_region(part):numpy(), x))
+    local rows = tp.scatter_to_sequence_parallel_region(t)
+    lu.assertTrue(np.array_equal(rows:numpy(), x[{ { rank, rank + 1 } }]))
+    lu.assertTrue(np.array_equal(tp.gather_from_sequence_parallel_region(rows):numpy(), x))
+    lu.assertTrue(np.allclose(tp.reduce_scatter_to_sequence_parallel_region(t):numpy(), x[{ { rank, rank + 1 } }] * 4))
+    lu.assertEquals(tp.copy_to_tensor_model_parallel_region(t), t)
+    lu.assertTrue(np.allclose(tp.reduce_from_tensor_model_parallel_region(t):numpy(), x * 4))
+  end)
+end
+
+local TestState = {}
+
+function TestState:test_groups_of_consecutive_ranks_and_of_their_places()
+  ranks(4, function(rank)
+    lu.assertTrue(tp.model_parallel_is_initialized())
+    lu.assertEquals({ tp.get_tensor_model_parallel_rank(), tp.get_tensor_model_parallel_world_size() }, { rank % 2, 2 })
+    lu.assertEquals({ tp.get_data_parallel_rank(), tp.get_data_parallel_world_size() }, { rank // 2, 2 })
+    lu.assertEquals(dist.get_process_group_ranks(tp.get_tensor_model_parallel_group()),
+      rank < 2 and { 0, 1 } or { 2, 3 })
+    lu.assertEquals(dist.get_process_group_ranks(tp.get_data_parallel_group()), rank % 2 == 0 and { 0, 2 } or { 1, 3 })
+    lu.assertStrContains(caught(tp.initialize_model_parallel, 2), "already initialized")
+    tp.destroy_model_parallel()
+    lu.assertStrContains(caught(tp.get_tensor_model_parallel_rank), "call tp.initialize_model_parallel first")
+    lu.assertStrContains(caught(tp.initialize_model_parallel, 3),
+      "the world size (4) is not divisible by tensor_model_parallel_size (3)")
+  end, { tp_size = 2 })
+end
+
+function TestState:test_sizes_that_do_not_divide_are_named()
+  ranks(2, function()
+    local function refuses(text, fn, options)
+      lu.assertStrContains(caught(fn, options), text)
+    end
+    refuses("ColumnParallelLinear: output_size (5) is not divisible by 2 ranks", tp.ColumnParallelLinear,
+      { input_size = 4, output_size = 5 })
+    refuses("RowParallelLinear: input_size (7) is not divisible by 2 ranks", tp.RowParallelLinear,
+      { input_size = 7, output_size = 4 })
+    refuses("VocabParallelEmbedding: num_embeddings (9) is not divisible by 2 ranks", tp.VocabParallelEmbedding,
+      { num_embeddings = 9, embedding_dim = 4 })
+    refuses("ColumnParallelLinear: input_size is missing", tp.ColumnParallelLinear, { output_size = 4 })
+    refuses("unknown option 'in_features'", tp.RowParallelLinear, { in_features = 4 })
+    refuses("weight is (4, 3), expected (4, 8)", tp.RowParallelLinear,
+      { input_size = 8, output_size = 4, weight = np.zeros({ 4, 3 }) })
+    refuses("gather_output and sequence_parallel exclude each other", tp.ColumnParallelLinear,
+      { input_size = 4, output_size = 4, gather_output = true, sequence_parallel = true })
+    local layer = tp.ColumnParallelLinear { input_size = 4, output_size = 4 }
+    refuses("the last dimension of the input is 3, the layer takes 4", layer, torch.zeros({ 2, 3 }, { dtype = "f16" }))
+    refuses("the input is f32, the weight f16", layer, torch.zeros { 2, 4 })
+    refuses("activations are in one piece", layer, torch.zeros({ 2, 4 }, { dtype = "f16", dp = torch.DPPolicy {} }))
+  end)
+end
+
+helper.main { TestLayers = TestLayers, TestMappings = TestMappings, TestState = TestState }
