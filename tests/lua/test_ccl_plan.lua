@@ -183,7 +183,8 @@ function TestChoice:test_what_is_prepared_depends_on_options_and_file()
     { algoritm = "ring" })
   lu.assertErrorMsgContains("topology is ring_1; did you mean 'ring_1d'?", ccl.prepare, "all_reduce",
     { topology = "ring_1" })
-  lu.assertErrorMsgContains("op is mean; expected sum, avg, max, min or product", ccl.prepare, "all_reduce",
+  lu.assertErrorMsgContains("op is mean; expected sum, avg, max, min, product, band, bor or bxor", ccl.prepare,
+    "all_reduce",
     { op = "mean" })
   lu.assertErrorMsgContains("root is 2; ranks are 0 to 1", ccl.prepare, "reduce", { root = 2 })
   runtime.close()

@@ -32,14 +32,15 @@ local M = {}
 ---@class ccl.Rank
 ---@field rank integer
 ---@field world integer
----@field op string sum, avg, max, min or product
+---@field op string sum, avg, max, min, product; of integers band, bor or bxor
 ---@field root integer
 ---@field n_slots integer
 ---@field slot_size integer
 
 M.collectives = { all_reduce = true, all_gather = true, reduce_scatter = true, broadcast = true, reduce = true,
   all_to_all = true, shift = true }
-M.ops = { sum = true, avg = true, max = true, min = true, product = true }
+M.ops = { sum = true, avg = true, max = true, min = true, product = true, band = true, bor = true,
+  bxor = true }
 
 --- Names of the algorithms that come with the program, sorted.
 ---@return string[]

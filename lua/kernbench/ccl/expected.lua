@@ -3,7 +3,8 @@ local np = require "kernbench.np"
 
 local M = {}
 
-local FOLD = { sum = np.add, avg = np.add, max = np.maximum, min = np.minimum, product = np.mul }
+local FOLD = { sum = np.add, avg = np.add, max = np.maximum, min = np.minimum, product = np.mul,
+  band = np.bitwise_and, bor = np.bitwise_or, bxor = np.bitwise_xor }
 
 --- The reduction in the order of the ranks, in the inputs' type; averages divide once, integers rounding down.
 ---@param inputs table<integer, kernbench.array> by rank, from 0

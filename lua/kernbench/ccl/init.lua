@@ -214,7 +214,8 @@ local function check_options(call, options)
       or "expected one of " .. table.concat(topologies.names, ", ")), 0)
   end
   if options.op and not algorithms.ops[options.op] then
-    error(("%s: op is %s; expected sum, avg, max, min or product"):format(call, tostring(options.op)), 0)
+    error(("%s: op is %s; expected sum, avg, max, min, product, band, bor or bxor"):format(call,
+      tostring(options.op)), 0)
   end
 end
 

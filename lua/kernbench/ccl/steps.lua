@@ -180,7 +180,8 @@ end
 
 local function add(a, b) return a + b end
 local COMBINE = { sum = add, avg = add, max = tl.maximum, min = tl.minimum,
-  product = function(a, b) return a * b end }
+  product = function(a, b) return a * b end, band = function(a, b) return a & b end,
+  bor = function(a, b) return a | b end, bxor = function(a, b) return a ~ b end }
 
 --- The reduction of two tiles.
 ---@param c ccl.Rank
