@@ -50,6 +50,14 @@
 ---@field epilogue? table[] steps such as {"bias", ptr}, {"gelu"}, {"scale", 0.5}, {"cast", "f16"}, {"softmax"}
 local core = require "kernbench.core.tl"
 
+-- The shape of a tile, for functions that are made of others.
+local function shape_of(x, call)
+  if not core.is_tile(x) then
+    core.fail(("%s: expected a tile, got %s"):format(call, math.type(x) and "number" or tostring(x)))
+  end
+  return x.shape
+end
+
 local M = setmetatable({}, {
   __index = function(_, name)
     local value = core[name]
@@ -68,7 +76,12 @@ function M.cdiv(a, b)
   if core.is_tile(a) or core.is_tile(b) then
     return (a + (b - 1)) // b
   end
-  return -(-a // b)
+  local m, n = math.tointeger(a), math.tointeger(b)
+  if not m or not n or n == 0 then
+    core.fail(("tl.cdiv: %s by %s; expected integers or tiles, and not 0 to divide by"):format(
+      tostring(a), tostring(b)))
+  end
+  return -(-m // n)
 end
 
 --- Raise unless the condition holds; evaluated when the kernel runs, costs no simulated time.
@@ -76,7 +89,7 @@ end
 ---@param message string?
 function M.static_assert(condition, message)
   if not condition then
-    error(message or "static_assert failed", 2)
+    core.fail(message or "static_assert failed")
   end
 end
 
@@ -90,10 +103,10 @@ end
 ---@param dim integer?
 ---@return Tile
 function M.softmax(x, dim)
-  local rank = #x.shape
+  local rank = #shape_of(x, "tl.softmax")
   local axis = dim or rank - 1
   if math.type(axis) ~= "integer" or axis < -rank or axis >= rank then
-    error(("tl.softmax: axis %s of a tile with %d dimensions"):format(axis, rank), 2)
+    core.fail(("tl.softmax: axis %s of a tile with %d dimensions"):format(tostring(axis), rank))
   end
   local e = core.exp(x - core.max(x, axis, true))
   return e / core.sum(e, axis, true)
@@ -113,7 +126,7 @@ end
 ---@return Tile
 function M.ravel(x)
   local count = 1
-  for _, extent in ipairs(x.shape) do
+  for _, extent in ipairs(shape_of(x, "tl.ravel")) do
     count = count * extent
   end
   return core.reshape(x, { count })
@@ -131,9 +144,9 @@ end
 ---@param x Tile
 ---@return Tile, Tile
 function M.split(x)
-  local rank = #x.shape
+  local rank = #shape_of(x, "tl.split")
   if x.shape[rank] ~= 2 then
-    error(("tl.split: the last extent is %s; expected 2"):format(x.shape[rank]), 2)
+    core.fail(("tl.split: the last extent is %s; expected 2"):format(x.shape[rank]))
   end
   local a, b = core.narrow(x, -1, 0, 1), core.narrow(x, -1, 1, 1)
   return core.squeeze(a, -1), core.squeeze(b, -1)
@@ -144,13 +157,13 @@ for _, name in ipairs { "clamp", "softmax", "cdiv", "topk", "ravel", "join", "sp
   core[name] = M[name]
 end
 
--- Values for people: tiles with their elements (without numbers: their shape), everything else as
+-- Values for people: tiles with their elements (where these are not known: their shape), everything else as
 -- tostring shows it.
 local function words(...)
   local args = table.pack(...)
   for i = 1, args.n do
     local value = args[i]
-    if core.is_tile(value) and core.has_values() then
+    if core.is_tile(value) and core.has_values(value) then
       value = core.values(value)
     end
     args[i] = tostring(value)
@@ -163,19 +176,19 @@ function M.device_print(...)
   print(("%s t=%.3f ns: %s"):format(core.whereabouts(), core.now(), words(...)))
 end
 
---- Raise unless every element of a tile (or a Lua value) is true. Takes no simulated time; does nothing
---- when numbers are switched off and the condition is a tile.
+--- Raise unless every element of a tile (or a Lua value) is true. Takes no simulated time. Without
+--- numbers only tiles made of constants can be judged; others pass.
 ---@param condition Tile|any
 ---@param message string?
 function M.device_assert(condition, message)
   if core.is_tile(condition) then
-    if not core.has_values() then
+    if not core.has_values(condition) then
       return
     end
     condition = core.values(condition):all()
   end
   if not condition then
-    error(message or "device_assert failed", 2)
+    core.fail(message or "device_assert failed")
   end
 end
 

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "bind/b_np_impl.h"
+#include "bind/bind.h"
 #include "data/ops.h"
 
 #define TYPE_NAME "kernbench.array"
@@ -86,16 +87,15 @@ kb_dtype kb_check_dtype(lua_State *L, int index, kb_dtype fallback)
         lua_settop(L, top);
         return fallback;
     }
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_typeerror(L, index, "dtype name");
+    if (lua_type(L, -1) != LUA_TSTRING)
+        kb_error(L, "dtype is a %s; expected a name such as \"f16\"", kb_typename(L, -1));
     const char *name = lua_tostring(L, -1);
     int dtype = kb_dtype_from_name(name);
     if (dtype < 0)
-        luaL_argerror(
-            L, index,
-            lua_pushfstring(L,
-                            "unknown dtype '%s' (f8e4m3 f8e5m2 f16 bf16 f32 f64 i8 i16 i32 i64 "
-                            "u8 u16 u32 u64 bool)",
-                            name));
+        kb_error(L,
+                 "unknown dtype '%s' (f8e4m3 f8e5m2 f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 "
+                 "u64 bool)",
+                 name);
     lua_settop(L, top);
     return (kb_dtype)dtype;
 }

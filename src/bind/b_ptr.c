@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "bind/b_ptr_block.h"
+#include "bind/b_tl_compute.h"
 #include "bind/bind.h"
 
-#define PTR "kernbench.ptr"
+#define PTR "kernbench.pointer"
 
 static bool is_alive(const kb_ptr *ptr)
 {
@@ -29,7 +30,7 @@ kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what)
     kb_ptr *ptr = kb_test_ptr(L, index);
     if (!ptr)
         kb_error(L, "%s: expected a pointer (a tensor argument of the kernel), got %s", what,
-                 luaL_typename(L, index));
+                 kb_typename(L, index));
     return ptr;
 }
 
@@ -164,13 +165,14 @@ void kb_push_sizes(lua_State *L, int rank, const size_t *sizes)
 /* ptr:part(cube, pe): a pointer to the part that another PE holds. */
 static int ptr_part(lua_State *L)
 {
+    lua_settop(L, 3);
     const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer:part");
-    lua_Integer cube = luaL_checkinteger(L, 2), pe = luaL_checkinteger(L, 3);
+    int cube = kb_check_int(L, 2, "pointer:part", "cube");
+    int pe = kb_check_int(L, 3, "pointer:part", "pe");
     const kb_tensor *t = ptr->tensor;
-    const kb_shard *shard = NULL;
-    if (cube == (int)cube && pe == (int)pe) shard = kb_tensor_shard_of(t, (int)cube, (int)pe);
+    const kb_shard *shard = kb_tensor_shard_of(t, cube, pe);
     if (!shard)
-        kb_error(L, "pointer:part: tensor '%s' has no part on cube %I, pe %I", t->name, cube, pe);
+        kb_error(L, "pointer:part: tensor '%s' has no part on cube %d, pe %d", t->name, cube, pe);
     kb_ptr whole = *ptr;
     whole.dtype = t->dtype;
     whole.rank = t->rank;
@@ -181,7 +183,7 @@ static int ptr_part(lua_State *L)
 static int ptr_index(lua_State *L)
 {
     const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer");
-    const char *key = luaL_checkstring(L, 2);
+    const char *key = kb_check_key(L, "a pointer");
     if (!strcmp(key, "dtype"))
         lua_pushstring(L, kb_dtype_name(ptr->dtype));
     else if (!strcmp(key, "shape"))

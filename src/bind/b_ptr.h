@@ -1,4 +1,4 @@
-/* Pointers to device memory in kernels: userdata "kernbench.ptr".
+/* Pointers to device memory in kernels: userdata "kernbench.pointer".
  *
  * A pointer is a place in one piece of a tensor, with the shape and strides that loads take when
  * they are given none. Arithmetic counts elements. */

@@ -42,7 +42,7 @@ static kb_ptr moved_by(lua_State *L, const kb_ptr *ptr, int index, int sign)
         kb_error(L,
                  "pointer arithmetic: expected an integer number of elements, or a tile of "
                  "them, got %s",
-                 luaL_typename(L, index));
+                 kb_typename(L, index));
     if (sign > 0 ? __builtin_add_overflow(moved.at, by, &moved.at)
                  : __builtin_sub_overflow(moved.at, by, &moved.at))
         kb_error(L, "pointer arithmetic: the number of the element overflows");
@@ -54,7 +54,7 @@ static int summed(lua_State *L, int status, lua_KContext context)
 {
     (void)status;
     const kb_ptr_block *block = kb_test_ptr_block(L, (int)context);
-    if (!block) return luaL_error(L, "a block of pointers has gone");
+    if (!block) return kb_error(L, "a block of pointers has gone");
     push_block(L, &block->base, kb_check_tile(L, -1, "pointer arithmetic"), (int)context);
     return 1;
 }
@@ -114,7 +114,7 @@ static int block_index(lua_State *L)
 {
     const kb_ptr_block *block = luaL_checkudata(L, 1, BLOCK);
     const kb_value *v = block->offsets->value;
-    const char *key = luaL_checkstring(L, 2);
+    const char *key = kb_check_key(L, "a block of pointers");
     kb_check_ptr_alive(L, &block->base);
     if (!strcmp(key, "dtype"))
         lua_pushstring(L, kb_dtype_name(block->base.dtype));

@@ -27,7 +27,7 @@ kb_tile *kb_test_tile(lua_State *L, int index)
 kb_tile *kb_check_tile(lua_State *L, int index, const char *what)
 {
     kb_tile *tile = kb_test_tile(L, index);
-    if (!tile) kb_error(L, "%s: expected a tile, got %s", what, luaL_typename(L, index));
+    if (!tile) kb_error(L, "%s: expected a tile, got %s", what, kb_typename(L, index));
     if (!tile->owner) kb_error(L, "%s: the tile belongs to a kernel that has ended", what);
     if (kb_tile_given_back(tile))
         kb_error(L,
@@ -35,7 +35,7 @@ kb_tile *kb_check_tile(lua_State *L, int index, const char *what)
                  "operation had used it; copy it with tl.copy_to_dst to use it again",
                  what);
     if (tile->owner != kb_co_current(L)->proc)
-        luaL_error(L, "%s: the tile lies in the TCM of %s", what, tile->owner->pe->name);
+        kb_error(L, "%s: the tile lies in the TCM of %s", what, tile->owner->pe->name);
     return tile;
 }
 
@@ -68,7 +68,7 @@ static void push_shape(lua_State *L, const kb_value *value)
 static int tile_index(lua_State *L)
 {
     kb_tile **box = luaL_checkudata(L, 1, TILE);
-    const char *key = luaL_checkstring(L, 2);
+    const char *key = kb_check_key(L, "a tile");
     if (!strcmp(key, "shape"))
         push_shape(L, (*box)->value);
     else if (!strcmp(key, "dtype"))

@@ -5,6 +5,7 @@
 #include "bind/b_ptr.h"
 #include "bind/b_tile.h"
 #include "bind/b_tl.h"
+#include "bind/b_tl_compute.h"
 #include "bind/bind.h"
 
 /* ---- arguments ---- */
@@ -160,7 +161,7 @@ static int tl_wait(lua_State *L)
     for (int i = 1; i <= count; i++)
         if (!kb_test_handle(L, i))
             return kb_error(L, "tl.wait: argument %d is a %s; expected the handle of an operation",
-                            i, luaL_typename(L, i));
+                            i, kb_typename(L, i));
     return wait_from(L, LUA_OK, 1);
 }
 
@@ -168,10 +169,10 @@ static int tl_wait(lua_State *L)
 
 static int check_axis(lua_State *L, const char *call)
 {
-    lua_Integer axis = luaL_optinteger(L, 1, 0);
+    int axis = lua_isnoneornil(L, 1) ? 0 : kb_check_int(L, 1, call, "axis");
     if (axis < 0 || axis > 2)
-        kb_error(L, "%s: axis %I; expected 0 (PE in its cube), 1 (cube) or 2 (SIP)", call, axis);
-    return (int)axis;
+        kb_error(L, "%s: axis %d; expected 0 (PE in its cube), 1 (cube) or 2 (SIP)", call, axis);
+    return axis;
 }
 
 static int tl_program_id(lua_State *L)

@@ -41,7 +41,7 @@ void kb_check_constant(lua_State *L, int index, kb_dtype dtype, const char *call
 {
     int type = lua_type(L, index), is_integer;
     if (type != LUA_TNUMBER && type != LUA_TBOOLEAN)
-        kb_error(L, "%s: expected a tile or a number, got %s", call, luaL_typename(L, index));
+        kb_error(L, "%s: expected a tile or a number, got %s", call, kb_typename(L, index));
     if (kb_dtype_is_float(dtype) || type == LUA_TBOOLEAN) return;
     lua_Integer value = lua_tointegerx(L, index, &is_integer);
     if (!is_integer)

@@ -18,7 +18,7 @@ static const descriptor *check_descriptor(lua_State *L, const char *call)
     const descriptor *desc = luaL_testudata(L, 1, DESCRIPTOR);
     if (!desc)
         kb_error(L, "%s: expected a tensor descriptor, got %s (call it as desc:load{...})", call,
-                 luaL_typename(L, 1));
+                 kb_typename(L, 1));
     kb_check_ptr_alive(L, &desc->base);
     return desc;
 }
@@ -205,7 +205,7 @@ static int desc_index(lua_State *L)
 {
     const descriptor *desc = check_descriptor(L, "tensor descriptor");
     const kb_ptr *base = &desc->base;
-    const char *key = luaL_checkstring(L, 2);
+    const char *key = kb_check_key(L, "a tensor descriptor");
     for (const luaL_Reg *method = methods; method->name; method++)
         if (!strcmp(key, method->name)) {
             lua_pushcfunction(L, method->func);

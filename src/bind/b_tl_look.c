@@ -75,10 +75,20 @@ static int tl_is_tile(lua_State *L)
     return 1;
 }
 
+/* tl.has_values(): whether numbers are computed; of a tile, whether its elements can be looked at.
+ */
 static int tl_has_values(lua_State *L)
 {
-    lua_pushboolean(L, kb_check_kernel(L, "tl.has_values")->engine->data);
+    const kb_proc *proc = kb_check_kernel(L, "tl.has_values");
+    bool known = !lua_isnoneornil(L, 1) && kb_check_tile(L, 1, "tl.has_values")->value->known;
+    lua_pushboolean(L, known || proc->engine->data);
     return 1;
+}
+
+/* Raise the text, with the user's line, place and time: for the functions of tl.lua. */
+static int tl_fail(lua_State *L)
+{
+    return kb_error(L, "%s", luaL_tolstring(L, 1, NULL));
 }
 
 /* "sip0.cube2.pe5" */
@@ -88,9 +98,13 @@ static int tl_whereabouts(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"is_tile", tl_is_tile},         {"has_values", tl_has_values},
-                                     {"whereabouts", tl_whereabouts}, {"item", tl_item},
-                                     {"values", tl_values},           {NULL, NULL}};
+static const luaL_Reg functions[] = {{"is_tile", tl_is_tile},
+                                     {"has_values", tl_has_values},
+                                     {"whereabouts", tl_whereabouts},
+                                     {"item", tl_item},
+                                     {"values", tl_values},
+                                     {"fail", tl_fail},
+                                     {NULL, NULL}};
 
 void kb_tl_look_open(lua_State *L)
 {

@@ -19,8 +19,8 @@ typedef struct matrix {
 static void check_rows(lua_State *L, const kb_ptr *ptr, const char *what)
 {
     if (ptr->rank == 2 && ptr->shape[1] > 1 && ptr->stride[1] != 1)
-        luaL_error(L, "%s: the elements of a row are %I apart; a product takes them adjacent", what,
-                   (lua_Integer)ptr->stride[1]);
+        kb_error(L, "%s: the elements of a row are %I apart; a product takes them adjacent", what,
+                 (lua_Integer)ptr->stride[1]);
 }
 
 static matrix check_matrix(lua_State *L, int index, const char *call, const char *name)
@@ -47,12 +47,12 @@ static matrix check_matrix(lua_State *L, int index, const char *call, const char
         result.rows = tile->value->shape[0];
         result.cols = rank > 1 ? tile->value->shape[1] : 0;
         if (rank != 2)
-            luaL_error(L, "%s is %s: expected two dimensions", what,
-                       kb_value_text(tile->value, text, sizeof text));
+            kb_error(L, "%s is %s: expected two dimensions", what,
+                     kb_value_text(tile->value, text, sizeof text));
     }
-    if (rank != 2) luaL_error(L, "%s has %d dimensions: expected two", what, rank);
+    if (rank != 2) kb_error(L, "%s has %d dimensions: expected two", what, rank);
     if (result.rows > UINT32_MAX || result.cols > UINT32_MAX)
-        luaL_error(L, "%s: an extent is larger than 2^32 - 1", what);
+        kb_error(L, "%s: an extent is larger than 2^32 - 1", what);
     return result;
 }
 
@@ -67,10 +67,10 @@ static void check_product(lua_State *L, const char *call, const matrix *a, const
     char at[64], bt[64];
     matrix_text(a, at, sizeof at);
     matrix_text(b, bt, sizeof bt);
-    if (a->dtype != b->dtype) luaL_error(L, "%s: a is %s, b is %s: the types differ", call, at, bt);
+    if (a->dtype != b->dtype) kb_error(L, "%s: a is %s, b is %s: the types differ", call, at, bt);
     if (a->cols != b->rows)
-        luaL_error(L, "%s: a is %s, b is %s: inner extents %d and %d differ", call, at, bt,
-                   (int)a->cols, (int)b->rows);
+        kb_error(L, "%s: a is %s, b is %s: inner extents %d and %d differ", call, at, bt,
+                 (int)a->cols, (int)b->rows);
 }
 
 static kb_product product_of(const char *call, const matrix *a, const matrix *b, kb_dtype out)
@@ -93,9 +93,8 @@ static kb_tile *check_accumulator(lua_State *L, int index, const kb_product *p)
     char text[KB_SHAPE_TEXT + 16];
     if (v->rank != 2 || v->shape[0] != p->M || v->shape[1] != p->N ||
         v->dtype != kb_gemm_acc(p->in))
-        luaL_error(L, "tl.dot: acc is %s: expected (%d, %d) %s",
-                   kb_value_text(v, text, sizeof text), (int)p->M, (int)p->N,
-                   kb_dtype_name(kb_gemm_acc(p->in)));
+        kb_error(L, "tl.dot: acc is %s: expected (%d, %d) %s", kb_value_text(v, text, sizeof text),
+                 (int)p->M, (int)p->N, kb_dtype_name(kb_gemm_acc(p->in)));
     return acc;
 }
 
@@ -113,8 +112,8 @@ static int tl_dot(lua_State *L)
     kb_product p = product_of("tl.dot", &a, &b, kb_gemm_acc(a.dtype));
     if (!lua_isnil(L, 4)) p.out_type = kb_check_dtype(L, 4, p.out_type);
     if (kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in))
-        return luaL_error(L, "tl.dot: out_dtype %s for operands of %s", kb_dtype_name(p.out_type),
-                          kb_dtype_name(p.in));
+        return kb_error(L, "tl.dot: out_dtype %s for operands of %s", kb_dtype_name(p.out_type),
+                        kb_dtype_name(p.in));
     p.acc = check_accumulator(L, 3, &p);
     kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
@@ -137,8 +136,8 @@ static kb_matrix_arg check_out(lua_State *L, int index, kb_product *p)
         size_t count = 1;
         for (int d = 0; d < ptr.rank; d++) count *= ptr.shape[d];
         if (count != shape[0] * shape[1])
-            luaL_error(L, "tl.composite: the product is (%d, %d), out is %s", (int)p->M, (int)p->N,
-                       kb_shape_text(ptr.rank, ptr.shape, have));
+            kb_error(L, "tl.composite: the product is (%d, %d), out is %s", (int)p->M, (int)p->N,
+                     kb_shape_text(ptr.rank, ptr.shape, have));
         ptr.rank = 2;
         memcpy(ptr.shape, shape, sizeof shape);
         kb_strides(2, shape, ptr.stride);
@@ -171,8 +170,8 @@ static int unknown_step(lua_State *L, const char *name)
         luaL_addstring(&all, kb_epilogue_name(i));
     }
     luaL_pushresult(&all);
-    return luaL_error(L, "tl.composite: there is no step '%s' of an epilogue; there are: %s", name,
-                      lua_tostring(L, -1));
+    return kb_error(L, "tl.composite: there is no step '%s' of an epilogue; there are: %s", name,
+                    lua_tostring(L, -1));
 }
 
 /* The operand at the index, which has to be a row of N elements or an M x N matrix. */
@@ -191,9 +190,9 @@ static void check_step_operand(lua_State *L, int index, const kb_product *p, int
     s->dtype = ptr ? ptr->dtype : tile->value->dtype;
     size_t rows = s->row ? 1 : p->M, have_rows = rank == 2 ? shape[0] : rank == 1 ? 1 : 0;
     if (have_rows != rows || shape[rank - 1] != p->N || (rank == 1 && !s->row))
-        luaL_error(L, "%s is %s %s, the product is (%d, %d): expected (%s%d)", what,
-                   kb_shape_text(rank, shape, have), kb_dtype_name(s->dtype), (int)p->M, (int)p->N,
-                   s->row ? "" : lua_pushfstring(L, "%d, ", (int)p->M), (int)p->N);
+        kb_error(L, "%s is %s %s, the product is (%d, %d): expected (%s%d)", what,
+                 kb_shape_text(rank, shape, have), kb_dtype_name(s->dtype), (int)p->M, (int)p->N,
+                 s->row ? "" : lua_pushfstring(L, "%d, ", (int)p->M), (int)p->N);
     s->operand.tile = tile;
     if (!ptr) return;
     check_rows(L, ptr, what);
@@ -209,11 +208,11 @@ static void check_step(lua_State *L, const kb_product *p, kb_product_step *s)
     lua_rawgeti(L, at, 1);
     lua_rawgeti(L, at, 2);
     if (lua_type(L, at + 1) != LUA_TSTRING)
-        luaL_error(L, "tl.composite: a step of an epilogue begins with its name, not a %s",
-                   luaL_typename(L, at + 1));
+        kb_error(L, "tl.composite: a step of an epilogue begins with its name, not a %s",
+                 kb_typename(L, at + 1));
     if (lua_rawlen(L, at) > 2)
-        luaL_error(L, "tl.composite: %s has %d operands; a step takes at most one",
-                   lua_tostring(L, at + 1), (int)lua_rawlen(L, at) - 1);
+        kb_error(L, "tl.composite: %s has %d operands; a step takes at most one",
+                 lua_tostring(L, at + 1), (int)lua_rawlen(L, at) - 1);
     s->name = lua_tostring(L, at + 1); /* the table holds it */
     for (int i = 0; i < OPERAND_STEP_COUNT; i++) {
         if (strcmp(s->name, OPERAND_STEPS[i].name) != 0) continue;
@@ -226,7 +225,7 @@ static void check_step(lua_State *L, const kb_product *p, kb_product_step *s)
         return;
     }
     if (!strcmp(s->name, "cast")) {
-        if (lua_isnil(L, at + 2)) luaL_error(L, "tl.composite: cast: to which dtype?");
+        if (lua_isnil(L, at + 2)) kb_error(L, "tl.composite: cast: to which dtype?");
         s->kind = KB_PRODUCT_CAST;
         s->dtype = kb_check_dtype(L, at + 2, KB_F32);
         return;
@@ -235,7 +234,7 @@ static void check_step(lua_State *L, const kb_product *p, kb_product_step *s)
     bool known = false;
     for (int i = 0; kb_epilogue_name(i); i++) known |= !strcmp(s->name, kb_epilogue_name(i));
     if (!known) unknown_step(L, s->name);
-    if (!lua_isnil(L, at + 2)) luaL_error(L, "tl.composite: %s takes no operand", s->name);
+    if (!lua_isnil(L, at + 2)) kb_error(L, "tl.composite: %s takes no operand", s->name);
 }
 
 /* The epilogue at the index; its steps live on the stack. */
@@ -243,27 +242,27 @@ static void check_epilogue(lua_State *L, int index, kb_product *p)
 {
     if (lua_isnil(L, index)) return;
     if (!lua_istable(L, index))
-        luaL_error(L, "tl.composite: epilogue is a %s; expected a sequence of steps",
-                   luaL_typename(L, index));
+        kb_error(L, "tl.composite: epilogue is a %s; expected a sequence of steps",
+                 kb_typename(L, index));
     lua_Unsigned count = lua_rawlen(L, index);
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
         if (!lua_isinteger(L, -2) || (lua_Unsigned)lua_tointeger(L, -2) - 1 >= count)
-            luaL_error(L,
-                       "tl.composite: the epilogue has the key '%s'; expected a sequence of steps, "
-                       "such as {{\"bias\", b}, {\"gelu\"}}",
-                       luaL_tolstring(L, -2, NULL));
+            kb_error(L,
+                     "tl.composite: the epilogue has the key '%s'; expected a sequence of steps, "
+                     "such as {{\"bias\", b}, {\"gelu\"}}",
+                     luaL_tolstring(L, -2, NULL));
     if (count > STEPS_MAX)
-        luaL_error(L, "tl.composite: the epilogue has %d steps; at most %d", (int)count, STEPS_MAX);
+        kb_error(L, "tl.composite: the epilogue has %d steps; at most %d", (int)count, STEPS_MAX);
     luaL_checkstack(L, 4, "epilogue");
     kb_product_step *steps = lua_newuserdatauv(L, (count + 1) * sizeof *steps, 0);
     memset(steps, 0, (count + 1) * sizeof *steps);
     int top = lua_gettop(L);
     for (lua_Unsigned i = 0; i < count; i++) {
         if (lua_rawgeti(L, index, (lua_Integer)i + 1) != LUA_TTABLE)
-            luaL_error(L,
-                       "tl.composite: step %d of the epilogue is a %s; expected a table such as "
-                       "{\"gelu\"}",
-                       (int)i + 1, luaL_typename(L, -1));
+            kb_error(L,
+                     "tl.composite: step %d of the epilogue is a %s; expected a table such as "
+                     "{\"gelu\"}",
+                     (int)i + 1, kb_typename(L, -1));
         check_step(L, p, &steps[i]);
         lua_settop(L, top);
     }
@@ -281,16 +280,16 @@ static int tl_composite(lua_State *L)
     kb_unpack_options(L, "tl.composite", names);
     const char *kind = lua_tostring(L, 1);
     if (!kind || strcmp(kind, "gemm") != 0)
-        return luaL_error(L, "tl.composite: op is %s; the only composite is \"gemm\"",
-                          luaL_tolstring(L, 1, NULL));
+        return kb_error(L, "tl.composite: op is %s; the only composite is \"gemm\"",
+                        luaL_tolstring(L, 1, NULL));
     matrix a = check_matrix(L, 2, "tl.composite", "a"), b = check_matrix(L, 3, "tl.composite", "b");
     check_product(L, "tl.composite", &a, &b);
     kb_product p = product_of("tl.composite", &a, &b, a.dtype);
     p.out = check_out(L, 4, &p);
     check_epilogue(L, 5, &p);
     if (!p.step_count && kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in))
-        return luaL_error(L, "tl.composite: out holds %s, the operands %s",
-                          kb_dtype_name(p.out_type), kb_dtype_name(p.in));
+        return kb_error(L, "tl.composite: out holds %s, the operands %s", kb_dtype_name(p.out_type),
+                        kb_dtype_name(p.in));
     kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
     if (kb_kernel_product(proc, &p, &h->op, &err)) {

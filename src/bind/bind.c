@@ -111,6 +111,25 @@ int kb_raise(lua_State *L, const kb_err *err)
     __builtin_unreachable();
 }
 
+const char *kb_typename(lua_State *L, int index)
+{
+    static const char prefix[] = "kernbench.";
+    const char *kind = luaL_typename(L, index);
+    if (luaL_getmetafield(L, index, "__name") == LUA_TNIL) return kind;
+    const char *name = lua_tostring(L, -1); /* the metatable keeps it */
+    if (name && !strncmp(name, prefix, sizeof prefix - 1)) kind = name + sizeof prefix - 1;
+    lua_pop(L, 1);
+    return kind;
+}
+
+const char *kb_check_key(lua_State *L, const char *owner)
+{
+    if (lua_type(L, 2) != LUA_TSTRING)
+        kb_error(L, "%s has no elements to index; a %s is not the name of a field", owner,
+                 kb_typename(L, 2));
+    return lua_tostring(L, 2);
+}
+
 int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK])
 {
     if (lua_type(L, index) != LUA_TTABLE)

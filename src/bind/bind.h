@@ -36,6 +36,12 @@ int kb_error(lua_State *L, const char *format, ...) __attribute__((noreturn));
 /* Push "file:line: " of that line, or nothing but an empty string. */
 void kb_push_where(lua_State *L);
 
+/* What the value at `index` is, for messages: "number", "tile", "pointer". */
+const char *kb_typename(lua_State *L, int index);
+
+/* The key at index 2 of an access to `owner`, whose fields have names only. */
+const char *kb_check_key(lua_State *L, const char *owner);
+
 /* Whether the function is one of the program's own Lua files; `at` has its source. */
 bool kb_is_own_chunk(lua_State *L, const lua_Debug *at);
 

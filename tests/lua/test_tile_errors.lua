@@ -81,6 +81,55 @@ function TestErrors:test_what_is_not_a_tile()
   fails("tl.nothing does not exist", function() return tl.nothing end)
 end
 
+function TestErrors:test_errors_that_a_kernel_catches_say_place_and_time()
+  local small, out_of = np.zeros({ 2, 3 }, "f16"), np.zeros({ 3, 2 }, "f16")
+  on_device({ small, out_of }, function(a, b)
+    local function says(pattern, fn)
+      local line = debug.getinfo(fn, "S").linedefined
+      local ok, message = pcall(fn)
+      lu.assertFalse(ok, pattern)
+      lu.assertEquals(message, ("%s:%d: %s [sip0.cube0.pe0, t=%.3f ns]"):format(
+        debug.getinfo(1, "S").short_src, line, pattern, tl.now()))
+    end
+    says("tl.dot: a is (2, 3) f16, b is (2, 3) f16: inner extents 3 and 2 differ",
+      function() local _ = tl.dot(a, a) end)
+    says("tl.dot: acc is (2, 3) f16: expected (2, 2) f32", function() local _ = tl.dot(a, b, a) end)
+    says("tl.composite: op is nil; the only composite is \"gemm\"", function() local _ = tl.composite {} end)
+    says("unknown dtype 'f17' (f8e4m3 f8e5m2 f16 bf16 f32 f64 i8 i16 i32 i64 u8 u16 u32 u64 bool)",
+      function() local _ = tl.cast(a, "f17") end)
+    says("tl.program_id: axis is x; expected an integer", function() local _ = tl.program_id "x" end)
+    says("a tile has no elements to index; a number is not the name of a field", function() local _ = a[0] end)
+    says("tl.softmax: axis 2 of a tile with 2 dimensions", function() local _ = tl.softmax(a, 2) end)
+    says("tl.softmax: expected a tile, got nil", function() local _ = tl.softmax() end)
+    says("tl.split: the last extent is 3; expected 2", function() local _ = tl.split(a) end)
+    says("tl.cdiv: 1.5 by 2; expected integers or tiles, and not 0 to divide by",
+      function() local _ = tl.cdiv(1.5, 2) end)
+    says("M is odd", function() tl.static_assert(false, "M is odd") end)
+    says("device_assert failed", function() tl.device_assert(false) end)
+  end)
+end
+
+function TestErrors:test_pointers_are_called_pointers()
+  tiles.with_pointer(f32(2), function(ptr)
+    local function says(pattern, fn, ...)
+      local ok, message = pcall(fn, ...)
+      lu.assertFalse(ok, pattern)
+      lu.assertStrContains(message, pattern)
+    end
+    says("tl.exp: expected a tile or a number, got pointer", tl.exp, ptr)
+    says("tl.dot: a: expected a tile, got pointer", tl.dot, ptr, ptr)
+    says("tl.load: expected a pointer (a tensor argument of the kernel), got tile", tl.load, tl.load(ptr))
+    says("pointer:part: cube is nil; expected an integer", ptr.part, ptr)
+    says("pointer:part: pe is x; expected an integer", ptr.part, ptr, 0, "x")
+    says("a pointer has no elements to index; a number is not the name of a field", function() return ptr[0] end)
+  end)
+end
+
+function TestErrors:test_cdiv_takes_whole_floats_as_integers()
+  lu.assertIs(tl.cdiv(7.0, 2), 4)
+  lu.assertIs(tl.cdiv(-7, 2), -3)
+end
+
 function TestErrors:test_comparison_operators_point_to_the_functions()
   local hint = "tiles are compared element by element with tl.lt, le, gt, ge, eq, ne"
   fails(hint, function(a, b) return a < b end, f32(3), f32(3))

@@ -140,4 +140,29 @@ function TestLooking:test_device_assert_checks_every_element()
     function() tl.device_assert(false) end)
 end
 
+function TestLooking:test_device_assert_judges_constants_without_numbers()
+  local ok, message = pcall(on_device, {}, function()
+    tl.device_assert(tl.lt(tl.arange(0, 4), 4), "passes")
+    tl.device_assert(tl.lt(tl.arange(0, 4), 3), "3 is not below 3")
+  end, false)
+  lu.assertFalse(ok)
+  lu.assertStrContains(tostring(message), "3 is not below 3 [sip0.cube0.pe0, t=")
+end
+
+function TestLooking:test_has_values_of_a_tile_tells_whether_it_is_known()
+  local known = on_device({ i32(2) }, function(x)
+    return { tl.has_values(), tl.has_values(x), tl.has_values(tl.arange(0, 2)), tl.has_values(tl.arange(0, 2) + x) }
+  end, false)
+  lu.assertEquals(known, { false, false, true, false })
+  known = on_device({ i32(2) }, function(x) return { tl.has_values(), tl.has_values(x) } end)
+  lu.assertEquals(known, { true, true })
+end
+
+function TestLooking:test_device_print_without_numbers_shows_constants()
+  local lines = printed(function()
+    on_device({}, function() tl.device_print(tl.arange(0, 3)) end, false)
+  end)
+  lu.assertStrMatches(lines[1], "sip0%.cube0%.pe0 t=[%d.]+ ns: array%(%[0, 1, 2%], dtype=i32%)")
+end
+
 helper.main { TestShapes = TestShapes, TestLooking = TestLooking }
