@@ -105,6 +105,7 @@ void kb_machine_destroy(kb_machine *m)
     for (int k = 0; k < KB_KIND_COUNT; k++) free(m->config[k]);
     for (kb_txn *t = m->txns_made; t;) {
         kb_txn *next = t->next_made;
+        free(t->releases);
         free(t);
         t = next;
     }

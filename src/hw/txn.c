@@ -30,6 +30,8 @@ static kb_txn *take(kb_machine *m, uint32_t hops)
 
 static void give(kb_txn *t)
 {
+    free(t->releases);
+    t->releases = NULL;
     t->next_free = t->m->txn_free[t->size_class];
     t->m->txn_free[t->size_class] = t;
 }
@@ -135,10 +137,42 @@ static void request_arrives(kb_sim *sim, void *object, uint64_t arg)
     t->memory->class->request(t->memory, t);
 }
 
+/* Flits of a long read that are pending as events at one time: each schedules the one that is so
+ * far behind it. */
+enum { RELEASE_WINDOW = 64 };
+
+static void release_and_schedule(kb_sim *sim, void *object, uint64_t arg)
+{
+    kb_txn *t = object;
+    uint32_t next = kb_txn_flit(arg) + RELEASE_WINDOW;
+    if (next < t->flits) kb_sim_at(sim, t->releases[next], release_and_schedule, t, next);
+    kb_txn_forward(sim, t, arg);
+}
+
+/* All releases are known: schedule them, a window at a time if each comes after the one that
+ * schedules it. At equal times it would be overtaken by what others have scheduled meanwhile. */
+static void schedule_releases(kb_txn *t)
+{
+    kb_sim *sim = t->m->sim;
+    const kb_time *at = t->releases;
+    uint32_t i = RELEASE_WINDOW;
+    while (i < t->flits && at[i] > at[i - RELEASE_WINDOW]) i++;
+    bool spread = i == t->flits;
+    uint32_t first = spread ? RELEASE_WINDOW : t->flits;
+    for (i = 0; i < first; i++)
+        kb_sim_at(sim, at[i], spread ? release_and_schedule : kb_txn_forward, t, i);
+}
+
 void kb_txn_release(kb_txn *t, uint32_t flit, kb_time when)
 {
     if (when < t->hops[0].first) t->hops[0].first = when;
-    kb_sim_at(t->m->sim, when, kb_txn_forward, t, flit);
+    if (t->flits <= RELEASE_WINDOW) {
+        kb_sim_at(t->m->sim, when, kb_txn_forward, t, flit);
+        return;
+    }
+    if (!t->releases) t->releases = kb_xmalloc(t->flits * sizeof *t->releases);
+    t->releases[flit] = when;
+    if (flit + 1 == t->flits) schedule_releases(t);
 }
 
 /* A flit of a read is back at the requester. */

@@ -56,6 +56,7 @@ typedef struct kb_txn {
     kb_time inject_left; /* when the flit last injected has left the first node */
     kb_time committed;   /* write: end of the last burst so far */
     kb_time command;     /* time of the request or the acknowledgement */
+    kb_time *releases;   /* read of many flits: when the memory releases each; else null */
     kb_device *memory;
     uint32_t hop_count;
     uint32_t size_class;
@@ -130,7 +131,8 @@ static inline kb_time kb_txn_send(kb_sim *sim, kb_txn *t, uint64_t arg)
 /* A memory has taken over a written flit and will have committed it at `committed`. */
 void kb_txn_written(kb_txn *txn, kb_time committed);
 
-/* A memory releases flit `flit` of a read at `when`. */
+/* A memory releases flit `flit` of a read at `when`. It says so when the request arrives, for all
+ * flits in order. */
 void kb_txn_release(kb_txn *txn, uint32_t flit, kb_time when);
 
 #endif
