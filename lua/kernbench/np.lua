@@ -91,6 +91,9 @@ M.arange = core.arange
 ---@param dtype? kernbench.DtypeArg
 ---@return kernbench.array
 function M.eye(n, dtype)
+  if math.type(n) ~= "integer" or n < 0 then
+    error(("eye: n is %s; expected an integer of at least 0"):format(tostring(n)), 2)
+  end
   local a = core.zeros({n, n}, dtype)
   for i = 0, n - 1 do a[{i, i}] = 1 end
   return a
@@ -102,20 +105,13 @@ M.array = core.array
 
 ---@alias kernbench.RandomFloats fun(self: any, shape: kernbench.Shape, dtype?: kernbench.DtypeArg): any
 
+---@alias kernbench.RandomIntegers fun(self: any, low: integer, high: integer, shape: any, dtype?: any): any
+
 ---@class kernbench.random
 ---@field rand kernbench.RandomFloats   arrays uniform in [0, 1)
 ---@field randn kernbench.RandomFloats  arrays, normal: mean 0, variance 1
-local random = core.random_methods
-
----Uniform integers: low <= x < high.
----@param low integer
----@param high integer
----@param shape kernbench.Shape
----@param dtype? kernbench.DtypeArg  i64 if absent
----@return kernbench.array
-function random:randint(low, high, shape, dtype)
-  return core.randint(self, low, high, shape, dtype)
-end
+---@field randint kernbench.RandomIntegers  low <= x < high; i64 if absent
+core.random_methods.randint = core.randint
 
 ---A generator of random arrays, 0 the seed if absent: the same values on every machine.
 ---@type fun(seed?: integer): kernbench.random

@@ -133,17 +133,49 @@ function M.randn(...)
   return filled("torch.randn", function(shape, dtype) return generator():randn(shape, dtype) end, ...)
 end
 
---- 0, 1, ..., n - 1.
----@param n integer
----@param options table?
----@return Tensor
-function M.arange(n, options)
-  options = options or {}
-  if math.type(n) ~= "integer" or n < 1 then
-    error("torch.arange: expected the number of elements, an integer of at least 1", 2)
+-- How many numbers there are from start on, in steps, before stop: an integer, or else there is no such number.
+local function range_count(start, stop, step)
+  if step == 0 then
+    return nil
   end
-  return filled("torch.arange", function(_, dtype) return np.arange(0, n, 1, dtype) end, { n },
-    { dtype = options.dtype or "i64", dp = options.dp, memory = options.memory, name = options.name })
+  if math.type(start) == "integer" and math.type(stop) == "integer" and math.type(step) == "integer" then
+    return -((start - stop) // step)
+  end
+  return math.tointeger(math.ceil((stop - start) / step))
+end
+
+--- arange(stop, options), arange(start, stop, options), arange(start, stop, step, options): start, start + step,
+--- ... before stop. i64 if all are integers, else f32.
+---@return Tensor
+function M.arange(...)
+  local args = table.pack(...)
+  local options = {}
+  if type(args[args.n]) == "table" then
+    options, args.n = args[args.n], args.n - 1
+  end
+  local whole = true
+  for i = 1, args.n do
+    if not math.type(args[i]) then
+      error(("torch.arange: argument %d is a %s; expected a number"):format(i, type(args[i])), 2)
+    end
+    whole = whole and math.type(args[i]) == "integer"
+  end
+  if args.n < 1 or args.n > 3 then
+    error("torch.arange: expected stop; start, stop; or start, stop, step", 2)
+  end
+  local start, stop, step = args[1], args[2], args[3] or 1
+  if args.n == 1 then
+    start, stop = 0, args[1]
+  end
+  local count = range_count(start, stop, step)
+  if not count or count < 1 then
+    error(("torch.arange: there is nothing from %s to %s in steps of %s"):format(start, stop, step), 2)
+  end
+  local given = { dtype = whole and "i64" or "f32" }
+  for key, value in pairs(options) do
+    given[key] = value
+  end
+  return filled("torch.arange", function(_, dtype) return np.arange(start, stop, step, dtype) end, { count }, given)
 end
 
 --- A tensor with an array's shape, type and contents.

@@ -57,6 +57,20 @@ function create.test_unfit_tables_are_refused_with_a_reason()
   fails("overflows", np.zeros, {1 << 40, 1 << 40})
 end
 
+function create.test_errors_name_the_line_of_the_call()
+  local here = debug.getinfo(1, "S").short_src .. ":"
+  for _, call in ipairs {
+    function() local _ = np.random(1):randint(5, 5, {2}) end,
+    function() local _ = np.random(1):randint("x", 5, {2}) end,
+    function() local _ = np.eye("x") end,
+    function() local _ = np.eye(2, "f15") end,
+  } do
+    local ok, message = pcall(call)
+    lu.assertFalse(ok)
+    lu.assertStrContains(message, here .. debug.getinfo(call, "S").linedefined .. ": ")
+  end
+end
+
 function create.test_an_array_knows_its_properties()
   local a = np.zeros({3, 4}, "f16")
   lu.assertEquals(a.shape, {3, 4})

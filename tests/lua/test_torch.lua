@@ -81,6 +81,17 @@ function TestContents:test_filled_tensors()
   end)
 end
 
+function TestContents:test_ranges_have_a_start_and_a_step()
+  simulate(function()
+    lu.assertEquals(torch.arange(2, 5):numpy():tolist(), { 2, 3, 4 })
+    lu.assertEquals(torch.arange(7, 0, -3):numpy():tolist(), { 7, 4, 1 })
+    lu.assertEquals(torch.arange(0, 1, 0.25):numpy():tolist(), { 0, 0.25, 0.5, 0.75 })
+    lu.assertEquals(torch.arange(0, 1, 0.25).dtype, "f32")
+    lu.assertEquals(torch.arange(1, 10, 4, { dtype = "f16", name = "odd" }):numpy():tolist(), { 1, 5, 9 })
+    lu.assertEquals(torch.arange(2.5).shape, { 3 })
+  end)
+end
+
 function TestContents:test_random_tensors_follow_the_seed()
   local function drawn(seed)
     local values
@@ -249,7 +260,12 @@ function TestErrors:test_shapes_types_and_options()
   refused("dp is not a torch.DPPolicy{...}", function() torch.rand({ 4 }, { dp = {} }) end)
   refused("torch.full: bad argument #2 to 'full' (300 has no exact value in i8)",
     function() torch.full({ 4 }, 300, { dtype = "i8" }) end)
-  refused("torch.arange: expected the number of elements", function() torch.arange(0) end)
+  refused("torch.arange: there is nothing from 0 to 0 in steps of 1", function() torch.arange(0) end)
+  refused("torch.arange: there is nothing from 1 to 5 in steps of -1", function() torch.arange(1, 5, -1) end)
+  refused("torch.arange: there is nothing from 1 to 5 in steps of 0", function() torch.arange(1, 5, 0) end)
+  refused("torch.arange: argument 1 is a string; expected a number", function() torch.arange("4") end)
+  refused("torch.arange: expected stop; start, stop; or start, stop, step", function() torch.arange() end)
+  refused("unknown option 'dtpye'; it takes dtype, dp, memory, name", function() torch.arange(4, { dtpye = "f16" }) end)
   refused("the size overflows", function() torch.zeros(1 << 40, 1 << 40) end)
 end
 
