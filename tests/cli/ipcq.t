@@ -31,7 +31,7 @@ $ kernbench run --bench pe_to_pe --sizes 128,256 --json 2>table >run.json; head 
 $ cat >check.lua <<'END'
 > local r = require("cjson").decode(io.read("a"))
 > local distances = 5
-> assert(#r.result.rows == 2 * distances and r.result.rows[1].distance == "same cube, near")
+> assert(#r.rows == 2 * distances and r.rows[1].distance == "same cube, near")
 > assert(r.ipcq.messages == 4 * distances and r.ipcq.received == r.ipcq.messages and r.ipcq.unread == 0)
 > assert(r.ipcq.credits == r.ipcq.slots and r.ipcq.put_bytes == distances * (128 + 256))
 > assert(r.bytes.ipcq == distances * (128 + 256 + 2 * 4) + r.ipcq.put_bytes)

@@ -200,9 +200,21 @@ local function json_launches(launches)
   return list
 end
 
+-- What the bench returned: its rows apart from the rest.
+local function json_result(result)
+  if type(result) ~= "table" then
+    return nil, nil
+  end
+  local rest = {}
+  for key, value in pairs(result) do rest[key] = value end
+  rest.rows = nil
+  return next(rest) ~= nil and rest or nil, result.rows
+end
+
 --- The same as one JSON object (schema 1).
 function M.json(facts)
   local s = facts.stats
+  local result, rows = json_result(facts.result)
   return json.encode {
     schema = 1, bench = facts.bench, topology = facts.topology, seed = facts.seed, sim_ns = s.sim_ns,
     wall_s = facts.wall_s, events = s.events, ok = facts.ok, data = facts.data,
@@ -211,11 +223,11 @@ function M.json(facts)
     forwarding = { mode = "cut_through", flit_bytes = facts.machine.flit_bytes },
     memory = s.memory, tlb = { hits = s.tlb_hits, misses = s.tlb_misses },
     ipcq = s.ipcq, energy = s.energy, flow_control = s.flow_control,
-    result = type(facts.result) == "table" and facts.result or nil,
+    result = result, rows = rows,
     audit = { ok = s.audit.ok, violations = json.array(s.audit.violations) },
     __order = { "schema", "bench", "topology", "seed", "sim_ns", "kernel_ns", "wall_s", "events", "flit_hops",
       "ok", "data", "forwarding", "launches", "engines", "flops", "bytes", "memory", "tlb", "ipcq", "energy",
-      "flow_control", "result", "audit" },
+      "flow_control", "result", "rows", "audit" },
   }
 end
 
