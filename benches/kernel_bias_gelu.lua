@@ -6,7 +6,7 @@ local reference = require "kernels.reference"
 
 local function run(args)
   local M, N = args.M, args.N
-  local rows, whole = torch.DPPolicy { cube = "row_wise", pe = "row_wise" }, torch.DPPolicy {}
+  local rows, whole = torch.DPPolicy { cube = "row_wise", pe = "row_wise", pad = true }, torch.DPPolicy {}
   local random = np.random(1)
   local x, bias = random:randn({ M, N }, "f16"), random:randn({ N }, "f16")
   local out = torch.empty(M, N, { dtype = "f16", dp = rows, name = "out" })

@@ -6,7 +6,7 @@ local reference = require "kernels.reference"
 
 local function run(args)
   local T, V, D = args.T, args.V, args.D
-  local tokens = torch.DPPolicy { pe = "row_wise", num_cubes = 1 }
+  local tokens = torch.DPPolicy { pe = "row_wise", num_cubes = 1, pad = true }
   local whole = torch.DPPolicy { num_cubes = 1 }
   local random = np.random(1)
   local ids, rows = random:randint(0, V, { T }, "i32"), random:randn({ V, D }, "f16")

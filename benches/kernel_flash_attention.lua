@@ -6,7 +6,7 @@ local reference = require "kernels.reference"
 
 local function run(args)
   local H, S, D = args.H, args.S, args.D
-  local heads = torch.DPPolicy { pe = "row_wise", num_cubes = 1 }
+  local heads = torch.DPPolicy { pe = "row_wise", num_cubes = 1, pad = true }
   local random = np.random(1)
   local arrays, tensors = {}, {}
   for i, name in ipairs { "q", "k", "v" } do

@@ -6,7 +6,7 @@ local reference = require "kernels.reference"
 
 local function run(args)
   local N, bins = args.N, args.bins
-  local everywhere = torch.DPPolicy { cube = "row_wise", pe = "row_wise" }
+  local everywhere = torch.DPPolicy { cube = "row_wise", pe = "row_wise", pad = true }
   local x = np.random(1):randint(0, bins, { N }, "i32")
   local counts = torch.zeros(bins, { dtype = "i32", name = "counts" })
 

@@ -8,7 +8,7 @@ local EPSILON = 1e-6
 
 local function run(args)
   local M, N = args.M, args.N
-  local rows, whole = torch.DPPolicy { cube = "row_wise", pe = "row_wise" }, torch.DPPolicy {}
+  local rows, whole = torch.DPPolicy { cube = "row_wise", pe = "row_wise", pad = true }, torch.DPPolicy {}
   local random = np.random(1)
   local x, gamma = random:randn({ M, N }, "f16"), random:randn({ N }, "f16")
   local out = torch.empty(M, N, { dtype = "f16", dp = rows, name = "out" })

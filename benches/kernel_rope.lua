@@ -6,7 +6,7 @@ local reference = require "kernels.reference"
 
 local function run(args)
   local S, H, D = args.S, args.H, args.D
-  local rows = torch.DPPolicy { cube = "row_wise", pe = "row_wise" }
+  local rows = torch.DPPolicy { cube = "row_wise", pe = "row_wise", pad = true }
   local x = np.random(1):randn({ S, H, D }, "f16")
   local cos, sin = reference.rope_tables(S, D)
   cos, sin = cos:astype "f32", sin:astype "f32"

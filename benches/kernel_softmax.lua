@@ -6,7 +6,7 @@ local reference = require "kernels.reference"
 
 local function run(args)
   local M, N = args.M, args.N
-  local rows = torch.DPPolicy { cube = "row_wise", pe = "row_wise" }
+  local rows = torch.DPPolicy { cube = "row_wise", pe = "row_wise", pad = true }
   local x = np.random(1):randn({ M, N }, "f16")
   local out = torch.empty(M, N, { dtype = "f16", dp = rows, name = "out" })
 

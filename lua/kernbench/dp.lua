@@ -6,6 +6,7 @@
 --   row_wise      cut along the first dimension
 --   tiled_2d      cut along both, into a grid of rows and columns
 -- Cubes cut first; PEs cut what their cube holds.
+local fail = require("kernbench.core").raise
 local M = {}
 
 local POLICIES = { replicate = true, column_wise = true, row_wise = true, tiled_2d = true }
@@ -36,7 +37,7 @@ end
 
 local function check_count(name, value)
   if value ~= nil and (math.type(value) ~= "integer" or value < 1) then
-    error(("DPPolicy: %s is %s; expected an integer of at least 1"):format(name, tostring(value)), 3)
+    fail(("DPPolicy: %s is %s; expected an integer of at least 1"):format(name, tostring(value)))
   end
 end
 
@@ -46,18 +47,18 @@ local function read_grid(policy, options, level)
   local grid = options[name]
   if grid == nil then return end
   if policy[level] ~= "tiled_2d" then
-    error(("DPPolicy: %s is for %s = \"tiled_2d\", which is %q"):format(name, level, policy[level]), 3)
+    fail(("DPPolicy: %s is for %s = \"tiled_2d\", which is %q"):format(name, level, policy[level]))
   end
   for i = 1, 2 do
     if type(grid) ~= "table" or #grid ~= 2 or math.type(grid[i]) ~= "integer" or grid[i] < 1 then
-      error(("DPPolicy: %s: expected {rows, columns}, two integers of at least 1"):format(name), 3)
+      fail(("DPPolicy: %s: expected {rows, columns}, two integers of at least 1"):format(name))
     end
   end
   policy[name] = { grid[1], grid[2] }
   policy[number] = policy[number] or grid[1] * grid[2]
   if policy[number] ~= grid[1] * grid[2] then
-    error(("DPPolicy: %s is %d x %d, which is not the %d of %s"):format(name, grid[1], grid[2], policy[number],
-      number), 3)
+    fail(("DPPolicy: %s is %d x %d, which is not the %d of %s"):format(name, grid[1], grid[2], policy[number],
+      number))
   end
 end
 
@@ -67,25 +68,25 @@ function M.policy(options)
   options = options or {}
   for key in pairs(options) do
     if key == "sip" or key == "num_sips" then
-      error(("DPPolicy: there is no '%s'; a tensor lives on one SIP, chosen with "
-        .. "torch.ahbm.set_device(rank)"):format(key), 2)
+      fail(("DPPolicy: there is no '%s'; a tensor lives on one SIP, chosen with "
+        .. "torch.ahbm.set_device(rank)"):format(key))
     elseif not FIELDS[key] then
-      error(("DPPolicy: unknown field '%s'; it has cube, pe, num_cubes, num_pes, cube_grid, pe_grid, pad"):format(
-        tostring(key)), 2)
+      fail(("DPPolicy: unknown field '%s'; it has cube, pe, num_cubes, num_pes, cube_grid, pe_grid, pad"):format(
+        tostring(key)))
     end
   end
   local policy = setmetatable({ cube = options.cube or "replicate", pe = options.pe or "replicate",
     num_cubes = options.num_cubes, num_pes = options.num_pes, pad = options.pad or false }, Policy)
   for _, level in ipairs { "cube", "pe" } do
     if not POLICIES[policy[level]] then
-      error(("DPPolicy: %s is %q; expected replicate, column_wise, row_wise or tiled_2d"):format(
-        level, tostring(policy[level])), 2)
+      fail(("DPPolicy: %s is %q; expected replicate, column_wise, row_wise or tiled_2d"):format(
+        level, tostring(policy[level])))
     end
   end
   check_count("num_cubes", policy.num_cubes)
   check_count("num_pes", policy.num_pes)
   if type(policy.pad) ~= "boolean" then
-    error(("DPPolicy: pad is %s; expected true or false"):format(tostring(policy.pad)), 2)
+    fail(("DPPolicy: pad is %s; expected true or false"):format(tostring(policy.pad)))
   end
   read_grid(policy, options, "cube")
   read_grid(policy, options, "pe")

@@ -1,5 +1,6 @@
 --- Kernel launches: who runs a kernel, and what it is given. torch.launch is what this returns.
-local check_host = require("kernbench.core").check_host
+local core = require "kernbench.core"
+local check_host, fail = core.check_host, core.raise
 local runtime = require "kernbench.runtime"
 local tensors = require "kernbench.tensor"
 
@@ -104,11 +105,11 @@ local function listed(pes, given)
     end
     return masks
   elseif type(pes) ~= "table" or #pes == 0 then
-    error('torch.launch: pes: expected "all" or a list of {sip =, cube =, pe =}', 3)
+    fail('torch.launch: pes: expected "all" or a list of {sip =, cube =, pe =}')
   end
   for _, entry in ipairs(pes) do
     if type(entry) ~= "table" then
-      error(("torch.launch: pes: expected {sip =, cube =, pe =}, got %s"):format(tostring(entry)), 3)
+      fail(("torch.launch: pes: expected {sip =, cube =, pe =}, got %s"):format(tostring(entry)))
     end
     add(masks, coordinate(entry, "sip", machine.sips, home), coordinate(entry, "cube", machine.cubes),
       1 << coordinate(entry, "pe", machine.pes))
@@ -128,16 +129,16 @@ local function parse(first, kernel, ...)
   end
   for key in pairs(first) do
     if not FIELDS[key] then
-      error(("torch.launch: unknown field '%s'; it takes name, kernel, args, pes"):format(tostring(key)), 3)
+      fail(("torch.launch: unknown field '%s'; it takes name, kernel, args, pes"):format(tostring(key)))
     end
   end
   local args = first.args or {}
   if type(args) ~= "table" then
-    error("torch.launch: args: expected a table, got " .. type(args), 3)
+    fail("torch.launch: args: expected a table, got " .. type(args))
   end
   local n = args.n or #args
   if math.type(n) ~= "integer" or n < 0 or n > MOST_ARGUMENTS then
-    error(("torch.launch: args.n is %s; expected their number, at most %d"):format(tostring(n), MOST_ARGUMENTS), 3)
+    fail(("torch.launch: args.n is %s; expected their number, at most %d"):format(tostring(n), MOST_ARGUMENTS))
   end
   return first.name, first.kernel, table.move(args, 1, n, 1, { n = n }), first.pes
 end
@@ -157,7 +158,7 @@ return function(name, kernel, ...)
   local args, pes
   name, kernel, args, pes = parse(name, kernel, ...)
   if type(name) ~= "string" or type(kernel) ~= "function" then
-    error("torch.launch: expected a name, a function, and its arguments", 2)
+    fail("torch.launch: expected a name, a function, and its arguments")
   end
   local given = {}
   for i = 1, args.n do
@@ -168,12 +169,12 @@ return function(name, kernel, ...)
     end
   end
   if #given == 0 and pes == nil then
-    error("torch.launch: no tensor among the arguments; the PEs that run a kernel are those that hold "
-      .. "its tensors, or those listed in pes", 2)
+    fail("torch.launch: no tensor among the arguments; the PEs that run a kernel are those that hold "
+      .. "its tensors, or those listed in pes")
   end
   local targets = in_order(pes == nil and holders_of(given) or listed(pes, given))
   if #targets == 0 then
-    error("torch.launch: no PE holds a part of every padded tensor among the arguments", 2)
+    fail("torch.launch: no PE holds a part of every padded tensor among the arguments")
   end
   for i = 1, #targets, 3 do
     if targets[i] ~= targets[i - 3] then

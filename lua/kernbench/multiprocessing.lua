@@ -5,6 +5,7 @@
 -- threads would: a table or tensor that one changes is changed for all.
 local runtime = require "kernbench.runtime"
 local core = require "kernbench.core"
+local fail = core.raise
 
 local M = {}
 
@@ -74,20 +75,20 @@ local function check(fn, options)
   core.check_host(call)
   local rank = runtime.here().rank
   if runtime.here().job and runtime.here().job.group then
-    error(("%s: called inside a worker (rank %d); workers cannot spawn others"):format(call, rank), 3)
+    fail(("%s: called inside a worker (rank %d); workers cannot spawn others"):format(call, rank))
   elseif type(fn) ~= "function" or type(options) ~= "table" then
-    error(call .. ": expected a function and a table such as {args = {...}, nprocs = 4}", 3)
+    fail(call .. ": expected a function and a table such as {args = {...}, nprocs = 4}")
   end
   for key, value in pairs(options) do
     if not OPTIONS[key] then
-      error(("%s: unknown option '%s'; it takes args, nprocs, join"):format(call, tostring(key)), 3)
+      fail(("%s: unknown option '%s'; it takes args, nprocs, join"):format(call, tostring(key)))
     elseif type(value) ~= OPTIONS[key] then
-      error(("%s: %s is a %s, expected a %s"):format(call, key, type(value), OPTIONS[key]), 3)
+      fail(("%s: %s is a %s, expected a %s"):format(call, key, type(value), OPTIONS[key]))
     end
   end
   local nprocs = options.nprocs or 1
   if math.type(nprocs) ~= "integer" or nprocs < 1 or nprocs > 1 << 20 then
-    error(("%s: nprocs is %s, expected an integer from 1 to %d"):format(call, nprocs, 1 << 20), 3)
+    fail(("%s: nprocs is %s, expected an integer from 1 to %d"):format(call, nprocs, 1 << 20))
   end
   return nprocs
 end

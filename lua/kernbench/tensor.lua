@@ -2,6 +2,7 @@
 --
 -- A Tensor stands for memory of one SIP. What reads or writes it from the host moves bytes over the
 -- fabric and takes simulated time; it waits for the launches before it first.
+local fail = require("kernbench.core").raise
 local np = require "kernbench.np"
 local runtime = require "kernbench.runtime"
 
@@ -71,9 +72,9 @@ end
 --- Raise, on behalf of `call`, unless it is a tensor that has not been freed.
 function M.check_alive(tensor, call)
   if not M.is_tensor(tensor) then
-    error(call .. ": expected a tensor, got " .. type(tensor), 3)
+    fail(call .. ": expected a tensor, got " .. type(tensor))
   elseif tensor.raw:is_freed() then
-    error(("%s: tensor '%s' has been freed"):format(call, tensor.name), 3)
+    fail(("%s: tensor '%s' has been freed"):format(call, tensor.name))
   end
 end
 
@@ -94,14 +95,14 @@ local function as_array(value, tensor, what)
   if type(value) == "number" or type(value) == "boolean" then
     local ok, array = pcall(np.full, {}, value, tensor.dtype)
     if not ok then
-      error(("%s: tensor '%s' of %s cannot hold %s"):format(what, tensor.name, tensor.dtype, tostring(value)), 3)
+      fail(("%s: tensor '%s' of %s cannot hold %s"):format(what, tensor.name, tensor.dtype, tostring(value)))
     end
     return array
   elseif M.is_tensor(value) then
     M.check_alive(value, what)
     return value:numpy()
   elseif not np.isarray(value) then
-    error(("%s: expected a number, an np array or a tensor, got %s"):format(what, type(value)), 3)
+    fail(("%s: expected a number, an np array or a tensor, got %s"):format(what, type(value)))
   end
   return value
 end
@@ -117,11 +118,11 @@ local function copy(tensor, source, what)
   if M.is_tensor(source) then
     source = source:numpy()
   elseif not np.isarray(source) then
-    error(("%s: expected an np array or a tensor, got %s"):format(what, type(source)), 3)
+    fail(("%s: expected an np array or a tensor, got %s"):format(what, type(source)))
   end
   if M.shape_text(source.shape) ~= M.shape_text(tensor.shape) then
-    error(("%s: tensor '%s' is %s %s, the source is %s %s"):format(what, tensor.name, M.shape_text(tensor.shape),
-      tensor.dtype, M.shape_text(source.shape), source.dtype), 3)
+    fail(("%s: tensor '%s' is %s %s, the source is %s %s"):format(what, tensor.name, M.shape_text(tensor.shape),
+      tensor.dtype, M.shape_text(source.shape), source.dtype))
   end
   runtime.barrier()
   tensor.raw:write(source)

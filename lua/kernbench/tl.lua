@@ -49,11 +49,12 @@
 ---@field out Pointer
 ---@field epilogue? table[] steps such as {"bias", ptr}, {"gelu"}, {"scale", 0.5}, {"cast", "f16"}, {"softmax"}
 local core = require "kernbench.core.tl"
+local fail = require("kernbench.core").raise
 
 -- The shape of a tile, for functions that are made of others.
 local function shape_of(x, call)
   if not core.is_tile(x) then
-    core.fail(("%s: expected a tile, got %s"):format(call, math.type(x) and "number" or tostring(x)))
+    fail(("%s: expected a tile, got %s"):format(call, math.type(x) and "number" or tostring(x)))
   end
   return x.shape
 end
@@ -78,7 +79,7 @@ function M.cdiv(a, b)
   end
   local m, n = math.tointeger(a), math.tointeger(b)
   if not m or not n or n == 0 then
-    core.fail(("tl.cdiv: %s by %s; expected integers or tiles, and not 0 to divide by"):format(
+    fail(("tl.cdiv: %s by %s; expected integers or tiles, and not 0 to divide by"):format(
       tostring(a), tostring(b)))
   end
   return -(-m // n)
@@ -89,7 +90,7 @@ end
 ---@param message string?
 function M.static_assert(condition, message)
   if not condition then
-    core.fail(message or "static_assert failed")
+    fail(tostring(message or "static_assert failed"))
   end
 end
 
@@ -106,7 +107,7 @@ function M.softmax(x, dim)
   local rank = #shape_of(x, "tl.softmax")
   local axis = dim or rank - 1
   if math.type(axis) ~= "integer" or axis < -rank or axis >= rank then
-    core.fail(("tl.softmax: axis %s of a tile with %d dimensions"):format(tostring(axis), rank))
+    fail(("tl.softmax: axis %s of a tile with %d dimensions"):format(tostring(axis), rank))
   end
   local e = core.exp(x - core.max(x, axis, true))
   return e / core.sum(e, axis, true)
@@ -146,7 +147,7 @@ end
 function M.split(x)
   local rank = #shape_of(x, "tl.split")
   if x.shape[rank] ~= 2 then
-    core.fail(("tl.split: the last extent is %s; expected 2"):format(x.shape[rank]))
+    fail(("tl.split: the last extent is %s; expected 2"):format(x.shape[rank]))
   end
   local a, b = core.narrow(x, -1, 0, 1), core.narrow(x, -1, 1, 1)
   return core.squeeze(a, -1), core.squeeze(b, -1)
@@ -188,7 +189,7 @@ function M.device_assert(condition, message)
     condition = core.values(condition):all()
   end
   if not condition then
-    core.fail(message or "device_assert failed")
+    fail(tostring(message or "device_assert failed"))
   end
 end
 

@@ -8,7 +8,8 @@ local launch = require "kernbench.launch"
 local np = require "kernbench.np"
 local runtime = require "kernbench.runtime"
 local tensors = require "kernbench.tensor"
-local check_host = require("kernbench.core").check_host
+local core = require "kernbench.core"
+local check_host, fail = core.check_host, core.raise
 
 local M = { launch = launch, multiprocessing = require "kernbench.multiprocessing",
   distributed = require "kernbench.distributed" }
@@ -32,27 +33,27 @@ local function parse(call, ...)
     shape = table.move(args, 1, n, 1, {})
   end
   if #shape == 0 then
-    error(call .. ": expected a shape such as {128, 256}", 3)
+    fail(call .. ": expected a shape such as {128, 256}")
   end
   for d, extent in ipairs(shape) do
     if math.type(extent) ~= "integer" or extent < 1 then
-      error(("%s: extent %d is %s; expected an integer of at least 1"):format(call, d - 1, tostring(extent)), 3)
+      fail(("%s: extent %d is %s; expected an integer of at least 1"):format(call, d - 1, tostring(extent)))
     end
   end
   for key in pairs(options) do
     if not OPTIONS[key] then
-      error(("%s: unknown option '%s'; it takes dtype, dp, memory, name"):format(call, tostring(key)), 3)
+      fail(("%s: unknown option '%s'; it takes dtype, dp, memory, name"):format(call, tostring(key)))
     end
   end
   local dtype = options.dtype or "f32"
   if not tensors.is_dtype(dtype) then
-    error(("%s: unknown dtype '%s'"):format(call, tostring(dtype)), 3)
+    fail(("%s: unknown dtype '%s'"):format(call, tostring(dtype)))
   end
   if options.dp and not dp.is_policy(options.dp) then
-    error(call .. ": dp is not a torch.DPPolicy{...}", 3)
+    fail(call .. ": dp is not a torch.DPPolicy{...}")
   end
   if options.memory and not MEMORIES[options.memory] then
-    error(("%s: memory '%s' does not exist; there are hbm, sram and tcm"):format(call, tostring(options.memory)), 3)
+    fail(("%s: memory '%s' does not exist; there are hbm, sram and tcm"):format(call, tostring(options.memory)))
   end
   return { shape = shape, dtype = dtype, dp = options.dp or dp.single, name = options.name,
     memory = options.memory or "hbm" }
@@ -63,8 +64,8 @@ local function make(call, wanted)
   local engine = runtime.need_engine(call)
   local ok, pieces, flat = pcall(dp.shards, wanted.shape, wanted.dp, runtime.machine)
   if not ok then
-    error(("%s: tensor%s %s: %s"):format(call, wanted.name and (" '" .. wanted.name .. "'") or "",
-      tensors.shape_text(wanted.shape), pieces), 3)
+    fail(("%s: tensor%s %s: %s"):format(call, wanted.name and (" '" .. wanted.name .. "'") or "",
+      tensors.shape_text(wanted.shape), pieces))
   end
   local description = { call = call, name = wanted.name, sip = runtime.device, dtype = wanted.dtype,
     memory = wanted.memory, shape = wanted.shape, pieces = pieces, shards = flat }
@@ -85,7 +86,7 @@ local function filled(call, array, ...)
     ok, contents = pcall(array, wanted.shape, wanted.dtype)
   end
   if not ok then
-    error(("%s: %s"):format(call, contents:gsub("^[^:]*:%d+: ", "")), 2)
+    fail(("%s: %s"):format(call, contents:gsub("^[^:]*:%d+: ", "")))
   end
   tensor.raw:write(contents)
   return tensor
@@ -156,12 +157,12 @@ function M.arange(...)
   local whole = true
   for i = 1, args.n do
     if not math.type(args[i]) then
-      error(("torch.arange: argument %d is a %s; expected a number"):format(i, type(args[i])), 2)
+      fail(("torch.arange: argument %d is a %s; expected a number"):format(i, type(args[i])))
     end
     whole = whole and math.type(args[i]) == "integer"
   end
   if args.n < 1 or args.n > 3 then
-    error("torch.arange: expected stop; start, stop; or start, stop, step", 2)
+    fail("torch.arange: expected stop; start, stop; or start, stop, step")
   end
   local start, stop, step = args[1], args[2], args[3] or 1
   if args.n == 1 then
@@ -169,7 +170,7 @@ function M.arange(...)
   end
   local count = range_count(start, stop, step)
   if not count or count < 1 then
-    error(("torch.arange: there is nothing from %s to %s in steps of %s"):format(start, stop, step), 2)
+    fail(("torch.arange: there is nothing from %s to %s in steps of %s"):format(start, stop, step))
   end
   local given = { dtype = whole and "i64" or "f32" }
   for key, value in pairs(options) do
@@ -185,11 +186,11 @@ end
 function M.from_numpy(array, options)
   options = options or {}
   if type(array) ~= "userdata" then
-    error("torch.from_numpy: expected an np array, got " .. type(array), 2)
+    fail("torch.from_numpy: expected an np array, got " .. type(array))
   end
   for key in pairs(options) do
     if key == "dtype" or not OPTIONS[key] then
-      error(("torch.from_numpy: unknown option '%s'; it takes dp, memory, name"):format(tostring(key)), 2)
+      fail(("torch.from_numpy: unknown option '%s'; it takes dp, memory, name"):format(tostring(key)))
     end
   end
   return filled("torch.from_numpy", function() return array end, array.shape,
@@ -202,7 +203,7 @@ local function set_device(call, index)
   runtime.need_engine(call)
   check_host(call)
   if math.type(index) ~= "integer" or index < 0 or index >= runtime.machine.sips then
-    error(("%s: device %s does not exist; there are %d, from 0"):format(call, tostring(index), runtime.machine.sips), 3)
+    fail(("%s: device %s does not exist; there are %d, from 0"):format(call, tostring(index), runtime.machine.sips))
   end
   runtime.device = index
 end

@@ -85,12 +85,6 @@ static int tl_has_values(lua_State *L)
     return 1;
 }
 
-/* Raise the text, with the user's line, place and time: for the functions of tl.lua. */
-static int tl_fail(lua_State *L)
-{
-    return kb_error(L, "%s", luaL_tolstring(L, 1, NULL));
-}
-
 /* "sip0.cube2.pe5" */
 static int tl_whereabouts(lua_State *L)
 {
@@ -98,13 +92,9 @@ static int tl_whereabouts(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"is_tile", tl_is_tile},
-                                     {"has_values", tl_has_values},
-                                     {"whereabouts", tl_whereabouts},
-                                     {"item", tl_item},
-                                     {"values", tl_values},
-                                     {"fail", tl_fail},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {{"is_tile", tl_is_tile},         {"has_values", tl_has_values},
+                                     {"whereabouts", tl_whereabouts}, {"item", tl_item},
+                                     {"values", tl_values},           {NULL, NULL}};
 
 void kb_tl_look_open(lua_State *L)
 {

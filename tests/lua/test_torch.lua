@@ -269,6 +269,25 @@ function TestErrors:test_shapes_types_and_options()
   refused("the size overflows", function() torch.zeros(1 << 40, 1 << 40) end)
 end
 
+function TestErrors:test_errors_name_the_line_of_the_call()
+  simulate(function()
+    local rows = torch.DPPolicy { pe = "row_wise", num_cubes = 1, num_pes = 2 }
+    for _, call in ipairs {
+      function() local _ = torch.empty(3, { dp = rows }) end,
+      function() local _ = torch.zeros(3, { dp = rows }) end,
+      function() local _ = torch.from_numpy(np.ones { 3 }, { dp = rows }) end,
+      function() local _ = torch.DPPolicy { cube = "rows" } end,
+      function() torch.ones(3):copy_(np.ones { 4 }) end,
+      function() torch.launch("k", print) end,
+    } do
+      local ok, message = pcall(call)
+      lu.assertFalse(ok)
+      local at = debug.getinfo(call, "S")
+      lu.assertStrContains(message, ("%s:%d: "):format(at.short_src, at.linedefined))
+    end
+  end)
+end
+
 function TestErrors:test_arrays_that_do_not_fit()
   refused("tensor 't' is (4, 8) f16, the source is (8, 4) f64", function(t) t:copy_(np.zeros { 8, 4 }) end)
   refused("Tensor:copy_: expected an np array or a tensor, got number", function(t) t:copy_(3) end)
