@@ -16,6 +16,7 @@ void kb_push_tile(lua_State *L, kb_tile *tile)
     *box = NULL;
     luaL_setmetatable(L, TILE);
     *box = kb_tile_retain(tile);
+    if (tile->tcm) kb_co_count_tile(L, kb_value_bytes(tile->value));
 }
 
 kb_tile *kb_test_tile(lua_State *L, int index)

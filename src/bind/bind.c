@@ -198,8 +198,7 @@ static void set_path(lua_State *L)
     lua_pop(L, 3);
 }
 
-/* Percent: the heap's growth before a collection begins, and its pace. */
-enum { GC_PAUSE = 130, GC_STEP = 200 };
+enum { GC_STEP = 200 }; /* percent: the pace of a collection */
 
 void kb_bind_open(lua_State *L)
 {
@@ -215,7 +214,5 @@ void kb_bind_open(lua_State *L)
     kb_co_open(L);
     kb_base_open(L);
     set_path(L);
-    /* Collect early: the boxes of tiles are small, but hold memory that Lua does not count, and
-     * what is dropped late leaves the caches in between. */
-    lua_gc(L, LUA_GCINC, GC_PAUSE, GC_STEP, 0);
+    lua_gc(L, LUA_GCINC, KB_GC_PAUSE, GC_STEP, 0);
 }

@@ -15,8 +15,16 @@ typedef struct kb_lua_engine {
     kb_engine *e; /* null once closed */
     lua_State *L; /* the state that runs the event loop: the main one */
     uint64_t resumes;
+    uint32_t coroutines; /* alive */
+    size_t uncounted;    /* bytes of tiles of which the collector has not been told */
     bool running;
 } kb_lua_engine;
+
+/* Percent: the heap's growth before a collection begins. Collect early: the boxes of tiles are
+ * small, but hold memory that Lua does not count, and what is dropped late leaves the caches in
+ * between. Not so while many coroutines are alive: each collection visits all their stacks, and
+ * takes from them what they need again; the memory of tiles then counts by kb_co_count_tile. */
+enum { KB_GC_PAUSE = 130, KB_GC_PAUSE_CROWDED = 400 };
 
 kb_lua_engine *kb_check_engine(lua_State *L, int index);
 

@@ -25,6 +25,32 @@ static const void *context_key(const kb_co *co)
     return &co->engine;
 }
 
+enum {
+    CROWD = 128,     /* coroutines */
+    TILES_SHARE = 64 /* so many bytes of tiles count as one of the heap */
+};
+
+static void count_coroutine(kb_lua_engine *engine, int change)
+{
+    engine->coroutines += (uint32_t)change;
+    if (engine->coroutines == CROWD && change > 0)
+        lua_gc(engine->L, LUA_GCSETPAUSE, KB_GC_PAUSE_CROWDED);
+    else if (engine->coroutines == CROWD - 1 && change < 0)
+        lua_gc(engine->L, LUA_GCSETPAUSE, KB_GC_PAUSE);
+}
+
+void kb_co_count_tile(lua_State *L, size_t bytes)
+{
+    enum { KIB = 1024, STEP_KIB = 64 };
+    kb_lua_engine *engine = kb_co_current(L)->engine;
+    if (engine->coroutines < CROWD || !engine->e->data) return;
+    engine->uncounted += bytes;
+    size_t growth = engine->uncounted / TILES_SHARE / KIB;
+    if (growth < STEP_KIB) return;
+    engine->uncounted = 0;
+    lua_gc(L, LUA_GCSTEP, (int)growth);
+}
+
 kb_co *kb_co_create(lua_State *L, kb_lua_engine *engine, kb_proc *proc, int nargs)
 {
     kb_co *co = kb_xcalloc(1, sizeof *co);
@@ -37,6 +63,7 @@ kb_co *kb_co_create(lua_State *L, kb_lua_engine *engine, kb_proc *proc, int narg
     *co = (kb_co){.proc = proc, .engine = engine, .L = thread, .from = engine->L, .nargs = nargs};
     *slot(thread) = co;
     proc->user = co;
+    count_coroutine(engine, 1);
     return co;
 }
 
@@ -50,6 +77,7 @@ void kb_co_free(kb_co *co)
     lua_pushnil(L);
     lua_rawsetp(L, -2, context_key(co));
     lua_pop(L, 1);
+    count_coroutine(co->engine, -1);
     free(co);
 }
 

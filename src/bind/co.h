@@ -40,6 +40,10 @@ void kb_co_resume(kb_proc *proc);
 void kb_co_stop(kb_co *co);
 void kb_co_free(kb_co *co);
 
+/* A tile of so many bytes was given to Lua: while many coroutines are alive, a part of them counts
+ * as growth of the heap. May collect. */
+void kb_co_count_tile(lua_State *L, size_t bytes);
+
 /* The coroutine that runs, or NULL: outside any. */
 kb_co *kb_co_current(lua_State *L);
 

@@ -2,27 +2,32 @@
 
 #include <stdlib.h>
 
-enum { BUCKETS = 64, FEW = 4 };
+enum { MOST_BUCKETS = 64, LEAST_WIDTH = 256, FEW = 4 };
 
 typedef kb_vec(kb_block_access) access_list;
 
 struct kb_access_index {
-    uint64_t width; /* bytes of a bucket */
-    access_list bucket[BUCKETS];
+    uint64_t width;   /* bytes of a bucket */
     access_list wide; /* of spans in more than a few */
+    size_t buckets;   /* few for a small block: there may be one on every PE */
+    access_list bucket[];
 };
 
 kb_access_index *kb_access_index_create(uint64_t block_bytes)
 {
-    kb_access_index *index = kb_xcalloc(1, sizeof *index);
-    index->width = block_bytes / BUCKETS + 1;
+    uint64_t width = block_bytes / MOST_BUCKETS + 1;
+    if (width < LEAST_WIDTH) width = LEAST_WIDTH;
+    size_t buckets = (size_t)(block_bytes / width) + 1;
+    kb_access_index *index = kb_xcalloc(1, sizeof *index + buckets * sizeof index->bucket[0]);
+    index->width = width;
+    index->buckets = buckets;
     return index;
 }
 
 void kb_access_index_destroy(kb_access_index *index)
 {
     if (!index) return;
-    for (int b = 0; b < BUCKETS; b++) kb_vec_free(&index->bucket[b]);
+    for (size_t b = 0; b < index->buckets; b++) kb_vec_free(&index->bucket[b]);
     kb_vec_free(&index->wide);
     free(index);
 }
@@ -95,6 +100,12 @@ static bool meet(access_list *list, const kb_block_access *access, kb_access_pen
     return known;
 }
 
+static void enter(access_list *list, const kb_block_access *access)
+{
+    if (!list->capacity) kb_vec_reserve(list, 2); /* most blocks see no more at a time */
+    kb_vec_push(list, *access);
+}
+
 void kb_access_add(kb_access_index *index, const kb_block_access *access, kb_access_pending pending,
                    kb_task_list *after)
 {
@@ -104,9 +115,9 @@ void kb_access_add(kb_access_index *index, const kb_block_access *access, kb_acc
     bool wide = last - first >= FEW;
     for (size_t b = first; b <= last; b++) {
         bool here = meet(&index->bucket[b], access, pending, after);
-        if (!wide && !here) kb_vec_push(&index->bucket[b], *access);
+        if (!wide && !here) enter(&index->bucket[b], access);
     }
-    if (wide && !known) kb_vec_push(&index->wide, *access);
+    if (wide && !known) enter(&index->wide, access);
 }
 
 static void list_pending(access_list *list, kb_access_pending pending, kb_task_list *tasks)
@@ -117,6 +128,6 @@ static void list_pending(access_list *list, kb_access_pending pending, kb_task_l
 
 void kb_access_tasks(kb_access_index *index, kb_access_pending pending, kb_task_list *tasks)
 {
-    for (int b = 0; b < BUCKETS; b++) list_pending(&index->bucket[b], pending, tasks);
+    for (size_t b = 0; b < index->buckets; b++) list_pending(&index->bucket[b], pending, tasks);
     list_pending(&index->wide, pending, tasks);
 }

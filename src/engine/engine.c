@@ -6,7 +6,7 @@
 #include "engine/device_memory.h"
 #include "engine/host_work.h"
 #include "engine/ipcq.h"
-#include "engine/kernel.h"
+#include "engine/kernel_ipcq.h"
 #include "engine/launch.h"
 #include "engine/tensor.h"
 #include "hw/pe/pe_mmu.h"
@@ -37,6 +37,7 @@ int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *
                              section_count};
     engine->data = options->data;
     kb_pool_init(&engine->op_pool, sizeof(kb_op));
+    kb_pool_init(&engine->comm_pool, sizeof(kb_comm));
     engine->sim = kb_sim_create();
     engine->log = kb_oplog_create(&engine->memory, options->data ? options->data_threads : 0);
     int status = kb_spec_load(&engine->spec, &source, err);
@@ -70,6 +71,7 @@ void kb_engine_destroy(kb_engine *engine)
     kb_machine_destroy(engine->m);
     kb_sim_destroy(engine->sim);
     kb_pool_fini(&engine->op_pool);
+    kb_pool_fini(&engine->comm_pool);
     kb_spec_destroy(engine->spec);
     free(engine);
 }

@@ -31,7 +31,7 @@ typedef struct kb_engine {
     struct kb_ipcq_work *ipcq_work; /* installations and removals under way */
     struct kb_ipcq_plan *ipcq;      /* queues between PEs: installed plans, the latest first */
     struct kb_op *ops;              /* kernel operations under way or held */
-    kb_pool op_pool;
+    kb_pool op_pool, comm_pool;
     struct kb_tensor *tensors;
     struct kb_host_work *host_work; /* under way */
     uint64_t tensor_count;

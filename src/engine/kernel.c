@@ -148,7 +148,7 @@ void kb_op_release(kb_op *op)
     free(op->steps);
     kb_vec_free(&op->pieces);
     kb_log_entry_fini(&op->log);
-    free(op->comm);
+    if (op->comm) kb_pool_give(&engine->comm_pool, op->comm);
     free(op->failure);
     kb_pool_give(&engine->op_pool, op);
 }

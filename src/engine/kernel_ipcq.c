@@ -39,8 +39,8 @@ static kb_op *create(kb_proc *proc, const char *what, kb_comm_kind kind)
 {
     kb_op *op = kb_op_create(proc, what);
     op->in_effect = true;
-    op->comm = kb_xcalloc(1, sizeof *op->comm);
-    op->comm->kind = kind;
+    op->comm = kb_pool_take(&op->engine->comm_pool);
+    *op->comm = (kb_comm){.kind = kind};
     kb_completion_init(&op->comm->posted, 1);
     return op;
 }

@@ -8,6 +8,7 @@
 #include "hw/impl.h"
 #include "hw/energy.h"
 #include "hw/flow.h"
+#include "hw/pe/pe_dma.h"
 #include "hw/pe/pe_ipcq.h"
 #include "hw/pe/tile.h"
 
@@ -49,6 +50,7 @@ int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err
     m->spec = spec;
     m->ipcq = kb_ipcq_state_create();
     kb_pool_init(&m->tiles, kb_tile_token_bytes());
+    kb_pe_dma_pools_init(m);
     int status = kb_graph_create(&m->graph, spec, err);
     if (!status) {
         m->launches = kb_xcalloc((size_t)m->graph->sips, sizeof *m->launches);
@@ -111,6 +113,7 @@ void kb_machine_destroy(kb_machine *m)
     }
     kb_ipcq_state_destroy(m->ipcq);
     kb_pool_fini(&m->tiles);
+    kb_pe_dma_pools_fini(m);
     kb_path_free(&m->path);
     kb_graph_destroy(m->graph);
     free(m);

@@ -44,6 +44,7 @@ typedef struct kb_dma_command {
     int direction;
     kb_vc vc;
     kb_pieces pieces;
+    kb_piece own;   /* a single physical piece lies here */
     size_t started; /* pieces */
     dma_place *place;
     uint64_t arrival;        /* of the present piece in the queue: its number */
@@ -67,9 +68,22 @@ static void forget(dma_command *c)
     else
         c->pe->moving = c->next;
     if (c->next) c->next->prev = c->prev;
-    kb_vec_free(&c->pieces);
-    free(c->place);
-    free(c);
+    if (c->pieces.data != &c->own) kb_vec_free(&c->pieces);
+    kb_machine *m = c->pe->m;
+    kb_pool_give(&m->dma_places, c->place);
+    kb_pool_give(&m->dma_commands, c);
+}
+
+void kb_pe_dma_pools_init(kb_machine *m)
+{
+    kb_pool_init(&m->dma_commands, sizeof(dma_command));
+    kb_pool_init(&m->dma_places, sizeof(dma_place));
+}
+
+void kb_pe_dma_pools_fini(kb_machine *m)
+{
+    kb_pool_fini(&m->dma_commands);
+    kb_pool_fini(&m->dma_places);
 }
 
 void kb_pe_dma_fini(kb_pe *pe)
@@ -220,8 +234,8 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
 /* Begin with a command whose fields say what it is; its pieces are taken over. */
 static dma_command *begin(kb_pe *pe, const dma_command *command, kb_pieces *pieces)
 {
-    dma_command *c = kb_xmalloc(sizeof *c);
-    dma_place *place = kb_xmalloc(sizeof *place);
+    dma_command *c = kb_pool_take(&pe->m->dma_commands);
+    dma_place *place = kb_pool_take(&pe->m->dma_places);
     *place = (dma_place){.waiter = {.fn = start_piece, .object = place}, .owner = c};
     *c = *command;
     c->pe = pe;
@@ -262,9 +276,10 @@ void kb_pe_dma_physical(kb_pe *pe, int direction, const kb_piece *piece, const k
                      .done = post->done,
                      .object = post->object,
                      .arg = post->arg};
-    kb_pieces pieces = {0};
-    kb_vec_push(&pieces, *piece);
-    queue(pe->m->sim, begin(pe, &c, &pieces), 0);
+    dma_command *begun = begin(pe, &c, &(kb_pieces){0});
+    begun->own = *piece;
+    begun->pieces = (kb_pieces){.data = &begun->own, .count = 1, .capacity = 1};
+    queue(pe->m->sim, begun, 0);
 }
 
 void kb_pe_dma_atomic(kb_pe *pe, uint32_t operands, kb_pieces *pieces, kb_event_fn perform,

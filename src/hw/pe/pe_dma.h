@@ -25,4 +25,8 @@ typedef struct kb_dma_config {
 /* Drop the commands under way: the machine ends. */
 void kb_pe_dma_fini(kb_pe *pe);
 
+/* Where the machine's commands lie. */
+void kb_pe_dma_pools_init(kb_machine *m);
+void kb_pe_dma_pools_fini(kb_machine *m);
+
 #endif
