@@ -6,7 +6,7 @@
 #include "bind/b_tl_compute.h"
 #include "bind/bind.h"
 
-#define PTR "kernbench.pointer"
+static const char PTR[] = "kernbench.pointer";
 
 static bool is_alive(const kb_ptr *ptr)
 {
@@ -20,7 +20,7 @@ void kb_check_ptr_alive(lua_State *L, const kb_ptr *ptr)
 
 kb_ptr *kb_test_ptr(lua_State *L, int index)
 {
-    kb_ptr *ptr = luaL_testudata(L, index, PTR);
+    kb_ptr *ptr = kb_test_kind(L, index, PTR);
     if (ptr) kb_check_ptr_alive(L, ptr);
     return ptr;
 }
@@ -38,8 +38,8 @@ kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner)
 {
     kb_ptr *copy = lua_newuserdatauv(L, sizeof *copy, 1);
     *copy = *ptr;
-    luaL_setmetatable(L, PTR);
-    if (luaL_testudata(L, owner, PTR))
+    kb_set_kind(L, PTR);
+    if (kb_test_kind(L, owner, PTR))
         lua_getiuservalue(L, owner, 1);
     else
         lua_pushvalue(L, owner);
@@ -208,7 +208,7 @@ static int ptr_index(lua_State *L)
 
 static int ptr_tostring(lua_State *L)
 {
-    const kb_ptr *ptr = luaL_checkudata(L, 1, PTR);
+    const kb_ptr *ptr = kb_check_kind(L, 1, PTR);
     if (!is_alive(ptr)) {
         lua_pushliteral(L, "<pointer to a freed tensor>");
         return 1;
@@ -228,7 +228,7 @@ static const luaL_Reg meta[] = {{"__index", ptr_index},
 
 void kb_ptr_open(lua_State *L)
 {
-    luaL_newmetatable(L, PTR);
+    kb_new_kind(L, PTR);
     luaL_setfuncs(L, meta, 0);
     lua_pop(L, 1);
     kb_ptr_block_open(L);

@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-#define BLOCK "kernbench.pointers"
+static const char BLOCK[] = "kernbench.pointers";
 
 kb_ptr_block *kb_test_ptr_block(lua_State *L, int index)
 {
-    kb_ptr_block *block = luaL_testudata(L, index, BLOCK);
+    kb_ptr_block *block = kb_test_kind(L, index, BLOCK);
     if (block) kb_check_ptr_alive(L, &block->base);
     return block;
 }
@@ -17,7 +17,7 @@ static void push_block(lua_State *L, const kb_ptr *base, kb_tile *offsets, int o
     owner = lua_absindex(L, owner);
     kb_ptr_block *block = lua_newuserdatauv(L, sizeof *block, 1);
     *block = (kb_ptr_block){.base = *base};
-    luaL_setmetatable(L, BLOCK);
+    kb_set_kind(L, BLOCK);
     block->offsets = kb_tile_retain(offsets);
     lua_getiuservalue(L, owner, 1);
     lua_setiuservalue(L, -2, 1);
@@ -112,7 +112,7 @@ int kb_pointer_sub(lua_State *L)
 
 static int block_index(lua_State *L)
 {
-    const kb_ptr_block *block = luaL_checkudata(L, 1, BLOCK);
+    const kb_ptr_block *block = kb_check_kind(L, 1, BLOCK);
     const kb_value *v = block->offsets->value;
     const char *key = kb_check_key(L, "a block of pointers");
     kb_check_ptr_alive(L, &block->base);
@@ -129,7 +129,7 @@ static int block_index(lua_State *L)
 
 static int block_tostring(lua_State *L)
 {
-    const kb_ptr_block *block = luaL_checkudata(L, 1, BLOCK);
+    const kb_ptr_block *block = kb_check_kind(L, 1, BLOCK);
     const kb_value *v = block->offsets->value;
     char shape[KB_SHAPE_TEXT];
     kb_check_ptr_alive(L, &block->base);
@@ -141,7 +141,7 @@ static int block_tostring(lua_State *L)
 
 static int block_gc(lua_State *L)
 {
-    kb_ptr_block *block = luaL_checkudata(L, 1, BLOCK);
+    kb_ptr_block *block = kb_check_kind(L, 1, BLOCK);
     kb_tile_release(block->offsets);
     block->offsets = NULL;
     return 0;
@@ -153,7 +153,7 @@ static const luaL_Reg meta[] = {{"__add", kb_pointer_add}, {"__sub", kb_pointer_
 
 void kb_ptr_block_open(lua_State *L)
 {
-    luaL_newmetatable(L, BLOCK);
+    kb_new_kind(L, BLOCK);
     luaL_setfuncs(L, meta, 0);
     lua_pop(L, 1);
 }

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TILE   "kernbench.tile"
-#define HANDLE "kernbench.handle"
+static const char TILE[] = "kernbench.tile";
+static const char HANDLE[] = "kernbench.handle";
 
 /* ---- tiles ---- */
 
@@ -14,14 +14,14 @@ void kb_push_tile(lua_State *L, kb_tile *tile)
 {
     kb_tile **box = lua_newuserdatauv(L, sizeof *box, 0);
     *box = NULL;
-    luaL_setmetatable(L, TILE);
+    kb_set_kind(L, TILE);
     *box = kb_tile_retain(tile);
     if (tile->tcm) kb_co_count_tile(L, kb_value_bytes(tile->value));
 }
 
 kb_tile *kb_test_tile(lua_State *L, int index)
 {
-    kb_tile **box = luaL_testudata(L, index, TILE);
+    kb_tile **box = kb_test_kind(L, index, TILE);
     return box ? *box : NULL;
 }
 
@@ -29,6 +29,12 @@ kb_tile *kb_check_tile(lua_State *L, int index, const char *what)
 {
     kb_tile *tile = kb_test_tile(L, index);
     if (!tile) kb_error(L, "%s: expected a tile, got %s", what, kb_typename(L, index));
+    kb_check_usable(L, tile, what);
+    return tile;
+}
+
+void kb_check_usable(lua_State *L, const kb_tile *tile, const char *what)
+{
     if (!tile->owner) kb_error(L, "%s: the tile belongs to a kernel that has ended", what);
     if (kb_tile_given_back(tile))
         kb_error(L,
@@ -37,7 +43,6 @@ kb_tile *kb_check_tile(lua_State *L, int index, const char *what)
                  what);
     if (tile->owner != kb_co_current(L)->proc)
         kb_error(L, "%s: the tile lies in the TCM of %s", what, tile->owner->pe->name);
-    return tile;
 }
 
 kb_array *kb_tile_array(lua_State *L, const kb_tile *tile)
@@ -51,7 +56,7 @@ kb_array *kb_tile_array(lua_State *L, const kb_tile *tile)
 
 static int tile_gc(lua_State *L)
 {
-    kb_tile **box = luaL_checkudata(L, 1, TILE);
+    kb_tile **box = kb_check_kind(L, 1, TILE);
     kb_tile_release(*box);
     *box = NULL;
     return 0;
@@ -68,7 +73,7 @@ static void push_shape(lua_State *L, const kb_value *value)
 
 static int tile_index(lua_State *L)
 {
-    kb_tile **box = luaL_checkudata(L, 1, TILE);
+    kb_tile **box = kb_check_kind(L, 1, TILE);
     const char *key = kb_check_key(L, "a tile");
     if (!strcmp(key, "shape"))
         push_shape(L, (*box)->value);
@@ -92,7 +97,7 @@ const char *kb_value_text(const kb_value *value, char *text, size_t size)
 
 static int tile_tostring(lua_State *L)
 {
-    kb_tile **box = luaL_checkudata(L, 1, TILE);
+    kb_tile **box = kb_check_kind(L, 1, TILE);
     char text[KB_SHAPE_TEXT + 16];
     lua_pushfstring(L, "<tile %s>", kb_value_text((*box)->value, text, sizeof text));
     return 1;
@@ -102,7 +107,7 @@ static int tile_tostring(lua_State *L)
 
 static int handle_gc(lua_State *L)
 {
-    kb_handle *h = luaL_checkudata(L, 1, HANDLE);
+    kb_handle *h = kb_check_kind(L, 1, HANDLE);
     if (h->op && h->engine->e) kb_op_release(h->op);
     h->op = NULL;
     return 0;
@@ -112,7 +117,7 @@ kb_handle *kb_push_handle(lua_State *L)
 {
     kb_handle *h = lua_newuserdatauv(L, sizeof *h, 1);
     *h = (kb_handle){.engine = kb_co_current(L)->engine};
-    luaL_setmetatable(L, HANDLE);
+    kb_set_kind(L, HANDLE);
     kb_push_engine(L, h->engine); /* lives as long as the handle */
     lua_setiuservalue(L, -2, 1);
     return h;
@@ -120,7 +125,7 @@ kb_handle *kb_push_handle(lua_State *L)
 
 static int handle_tostring(lua_State *L)
 {
-    const kb_handle *h = luaL_checkudata(L, 1, HANDLE);
+    const kb_handle *h = kb_check_kind(L, 1, HANDLE);
     if (!h->op || !h->engine->e)
         lua_pushliteral(L, "<an operation that is no longer known>");
     else
@@ -131,12 +136,12 @@ static int handle_tostring(lua_State *L)
 
 kb_handle *kb_test_handle(lua_State *L, int index)
 {
-    return luaL_testudata(L, index, HANDLE);
+    return kb_test_kind(L, index, HANDLE);
 }
 
 kb_handle *kb_check_handle(lua_State *L, int index)
 {
-    return luaL_checkudata(L, index, HANDLE);
+    return kb_check_kind(L, index, HANDLE);
 }
 
 int kb_push_result(lua_State *L, const kb_op *op)
@@ -155,14 +160,14 @@ static const luaL_Reg handle_meta[] = {
 
 void kb_push_tile_metatable(lua_State *L)
 {
-    luaL_getmetatable(L, TILE);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, TILE);
 }
 
 void kb_tile_open(lua_State *L)
 {
-    luaL_newmetatable(L, TILE);
+    kb_new_kind(L, TILE);
     luaL_setfuncs(L, tile_meta, 0);
-    luaL_newmetatable(L, HANDLE);
+    kb_new_kind(L, HANDLE);
     luaL_setfuncs(L, handle_meta, 0);
     lua_pop(L, 2);
 }

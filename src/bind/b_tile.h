@@ -16,6 +16,7 @@ kb_tile *kb_test_tile(lua_State *L, int index);
 
 /* A tile that the running kernel may use; raises "WHAT: ..." otherwise. */
 kb_tile *kb_check_tile(lua_State *L, int index, const char *what);
+void kb_check_usable(lua_State *L, const kb_tile *tile, const char *what); /* that, of a tile */
 
 /* Its elements, computed now, borrowed. Null if there are none: without numbers only those of tiles
  * made of constants are known. */

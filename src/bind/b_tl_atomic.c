@@ -6,18 +6,20 @@
 #include "bind/b_tl_mem.h"
 
 typedef struct entry {
-    const char *name, *call;
+    const char *name, *call, *value; /* the last for errors of that argument */
     kb_atomic_op op;
 } entry;
 
-static const entry entries[] = {{"atomic_add", "tl.atomic_add", KB_ATOMIC_ADD},
-                                {"atomic_min", "tl.atomic_min", KB_ATOMIC_MIN},
-                                {"atomic_max", "tl.atomic_max", KB_ATOMIC_MAX},
-                                {"atomic_and", "tl.atomic_and", KB_ATOMIC_AND},
-                                {"atomic_or", "tl.atomic_or", KB_ATOMIC_OR},
-                                {"atomic_xor", "tl.atomic_xor", KB_ATOMIC_XOR},
-                                {"atomic_xchg", "tl.atomic_xchg", KB_ATOMIC_XCHG},
-                                {"atomic_cas", "tl.atomic_cas", KB_ATOMIC_CAS}};
+#define ENTRY(name, op)                                                                            \
+    {                                                                                              \
+        name, "tl." name, "tl." name ": value", op                                                 \
+    }
+
+static const entry entries[] = {
+    ENTRY("atomic_add", KB_ATOMIC_ADD),   ENTRY("atomic_min", KB_ATOMIC_MIN),
+    ENTRY("atomic_max", KB_ATOMIC_MAX),   ENTRY("atomic_and", KB_ATOMIC_AND),
+    ENTRY("atomic_or", KB_ATOMIC_OR),     ENTRY("atomic_xor", KB_ATOMIC_XOR),
+    ENTRY("atomic_xchg", KB_ATOMIC_XCHG), ENTRY("atomic_cas", KB_ATOMIC_CAS)};
 
 static void check_type(lua_State *L, const entry *e, const kb_ptr *ptr)
 {
@@ -125,11 +127,8 @@ static int atomic(lua_State *L)
     kb_unpack_options(L, e->call, operands == 2 ? cas_names : names);
     kb_ptr ptr = block_of(L, e, operands);
     check_type(L, e, &ptr);
-    for (int i = 2; i < 2 + operands; i++) {
-        char what[64];
-        snprintf(what, sizeof what, "%s: %s", e->call, operands == 2 && i == 2 ? "cmp" : "value");
-        check_operand(L, i, what, &ptr);
-    }
+    if (operands == 2) check_operand(L, 2, "tl.atomic_cas: cmp", &ptr);
+    check_operand(L, 1 + operands, e->value, &ptr);
     kb_lanes lanes = kb_lanes_of(L, &ptr, 2 + operands, e->call);
     return run(L, e, &ptr, &lanes, 1 + operands);
 }

@@ -16,11 +16,11 @@ kb_constant kb_constant_at(lua_State *L, int index)
 
 /* Element type that constants adopt: that of the first tile with numbers among the operands, else
  * i32 or f32 as in Triton; bool only if all of them are masks and booleans. */
-static kb_dtype constant_type(lua_State *L, int first, int count)
+static kb_dtype constant_type(lua_State *L, kb_tile *const *tiles, int first, int count)
 {
     kb_dtype dtype = KB_BOOL;
     for (int i = first; i < first + count; i++) {
-        const kb_tile *tile = kb_test_tile(L, i);
+        const kb_tile *tile = tiles[i - first];
         if (tile && tile->value->dtype != KB_BOOL) return tile->value->dtype;
         if (lua_type(L, i) != LUA_TNUMBER || dtype == KB_F32) continue;
         dtype = lua_isinteger(L, i) ? KB_I32 : KB_F32;
@@ -58,31 +58,33 @@ static int issue(kb_proc *proc, kb_compute *c, const kb_operands *o, kb_op **op,
     for (int i = 0; i < c->in_count; i++) {
         const kb_constant *k = &o->constants[i];
         const void *number = k->from == KB_F64 ? (const void *)&k->real : &k->integer;
-        c->in[i] = o->tiles[i] ? kb_value_retain(o->tiles[i]->value)
-                               : kb_value_scalar(o->dtype, k->from, number);
+        c->in[i] = o->tiles[i] ? o->tiles[i]->value : kb_value_scalar(o->dtype, k->from, number);
     }
     int status = kb_kernel_compute(proc, c, o->tiles, o->call, op, view, err);
-    for (int i = 0; i < c->in_count; i++) kb_value_release(c->in[i]);
+    for (int i = 0; i < c->in_count; i++)
+        if (!o->tiles[i]) kb_value_release(c->in[i]);
     return status;
 }
 
-static kb_operands check_operands(lua_State *L, const char *call, const kb_compute *c, int first)
+/* Fills in what `c` has operands for. */
+static void check_operands(lua_State *L, const char *call, const kb_compute *c, int first,
+                           kb_operands *o)
 {
-    kb_operands o = {.call = call};
+    o->call = call;
     int skip = c->kind == KB_COMPUTE_WHERE; /* the condition's type says nothing */
     bool any = c->in_count == 0 || c->kind == KB_COMPUTE_BROADCAST;
-    o.dtype = constant_type(L, first + skip, c->in_count - skip);
+    for (int i = 0; i < c->in_count; i++) o->tiles[i] = kb_test_tile(L, first + i);
+    o->dtype = constant_type(L, o->tiles + skip, first + skip, c->in_count - skip);
     for (int i = 0; i < c->in_count; i++) {
-        if (kb_test_tile(L, first + i)) {
-            o.tiles[i] = kb_check_tile(L, first + i, call);
+        if (o->tiles[i]) {
+            kb_check_usable(L, o->tiles[i], call);
             any = true;
             continue;
         }
-        kb_check_constant(L, first + i, o.dtype, call);
-        o.constants[i] = kb_constant_at(L, first + i);
+        kb_check_constant(L, first + i, o->dtype, call);
+        o->constants[i] = kb_constant_at(L, first + i);
     }
     if (!any) kb_error(L, "%s: expected a tile, got only numbers", call);
-    return o;
 }
 
 /* Whether an element of operand i is zero, or negative; "no" if nobody knows. */
@@ -164,7 +166,8 @@ int kb_tl_compute(lua_State *L, const char *call, kb_compute *c, int first)
 {
     kb_proc *proc = kb_check_kernel(L, call);
     kb_co_check_wait(L, call);
-    kb_operands o = check_operands(L, call, c, first);
+    kb_operands o; /* large, and mostly not in use */
+    check_operands(L, call, c, first, &o);
     check_domain(L, c, &o);
     check_indices(L, c, &o);
     return kb_tl_run(L, proc, c, &o);

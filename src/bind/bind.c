@@ -47,6 +47,38 @@ void kb_push_anchor(lua_State *L, const kb_lua_engine *engine)
     lua_remove(L, -2);
 }
 
+/* ---- kinds of userdata ---- */
+
+void kb_new_kind(lua_State *L, const char *kind)
+{
+    luaL_newmetatable(L, kind);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, kind);
+}
+
+void kb_set_kind(lua_State *L, const char *kind)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, kind);
+    lua_setmetatable(L, -2);
+}
+
+void *kb_test_kind(lua_State *L, int index, const char *kind)
+{
+    void *box = lua_touserdata(L, index);
+    if (!box || !lua_getmetatable(L, index)) return NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, kind);
+    bool is = lua_topointer(L, -1) == lua_topointer(L, -2);
+    lua_pop(L, 2);
+    return is ? box : NULL;
+}
+
+void *kb_check_kind(lua_State *L, int index, const char *kind)
+{
+    void *box = kb_test_kind(L, index, kind);
+    if (!box) luaL_typeerror(L, index, kind);
+    return box;
+}
+
 /* ---- errors ---- */
 
 /* In the registry: how the sources of our own files begin. */

@@ -56,6 +56,14 @@ bool kb_is_own_chunk(lua_State *L, const lua_Debug *at);
 /* Shape in a sequence at `index`: rank and extents; zero extents are refused for device tensors. */
 int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK]);
 
+/* Kinds of userdata, as luaL_newmetatable and its relatives have them, but found by the address of
+ * their name: for those that every command of a kernel looks at. `kind` is an array of static text.
+ * Leaves the metatable on the stack. */
+void kb_new_kind(lua_State *L, const char *kind);
+void kb_set_kind(lua_State *L, const char *kind);
+void *kb_test_kind(lua_State *L, int index, const char *kind);
+void *kb_check_kind(lua_State *L, int index, const char *kind);
+
 /* Make every module of the program available to require, and find lua/ and benches/ on disk. */
 void kb_bind_open(lua_State *L);
 

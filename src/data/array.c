@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ALIGN = 64, HEADER = (sizeof(kb_array) + ALIGN - 1) / ALIGN * ALIGN };
+/* Of the elements, and of what malloc gives. */
+enum { ALIGN = 64, MALLOC_ALIGN = 16 };
 
 char *kb_shape_text(int rank, const size_t *shape, char text[KB_SHAPE_TEXT])
 {
@@ -51,19 +52,31 @@ int kb_array_check_size(kb_dtype dtype, int rank, const size_t *shape, size_t *c
     return 0;
 }
 
+/* Aligned here: malloc reuses small blocks much faster than aligned_alloc does, smaller ones yet
+ * faster. */
+static kb_array *allocate(size_t nbytes)
+{
+    uintptr_t align = nbytes < ALIGN ? MALLOC_ALIGN : ALIGN;
+    size_t slack = align - MALLOC_ALIGN + (0 - sizeof(kb_array)) % MALLOC_ALIGN;
+    kb_array *array = malloc(sizeof *array + slack + nbytes);
+    if (array) array->data = (char *)(array + 1) + ((0 - (uintptr_t)(array + 1)) & (align - 1));
+    return array;
+}
+
 int kb_array_create(kb_dtype dtype, int rank, const size_t *shape, kb_array **out, kb_err *err)
 {
     size_t count;
     int code = kb_array_check_size(dtype, rank, shape, &count, err);
     if (code) return code;
     size_t nbytes = count * kb_dtype_size(dtype);
-    size_t storage = HEADER + (nbytes + ALIGN - 1) / ALIGN * ALIGN;
-    kb_array *array = aligned_alloc(ALIGN, storage);
+    kb_array *array = allocate(nbytes);
     if (!array) return kb_fail(err, KB_ELIMIT, "out of memory: an array of %zu bytes", nbytes);
-    *array = (kb_array){.dtype = dtype, .rank = rank, .count = count, .nbytes = nbytes};
+    array->dtype = dtype;
+    array->rank = rank;
+    array->count = count;
+    array->nbytes = nbytes;
     atomic_init(&array->refs, 1);
     for (int i = 0; i < rank; i++) array->shape[i] = shape[i];
-    array->data = (char *)array + HEADER;
     *out = array;
     return 0;
 }
@@ -83,8 +96,12 @@ kb_array *kb_array_retain(kb_array *array)
 
 void kb_array_release(kb_array *array)
 {
-    /* acq_rel: the thread that frees has seen what every other holder wrote before letting go. */
-    if (array && atomic_fetch_sub_explicit(&array->refs, 1, memory_order_acq_rel) == 1) free(array);
+    /* acq_rel: the thread that frees has seen what every other holder wrote before letting go. The
+     * only holder need not count down. */
+    if (!array) return;
+    if (atomic_load_explicit(&array->refs, memory_order_acquire) == 1 ||
+        atomic_fetch_sub_explicit(&array->refs, 1, memory_order_acq_rel) == 1)
+        free(array);
 }
 
 void kb_array_fill(kb_array *array, kb_dtype from, const void *value)

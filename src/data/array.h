@@ -1,7 +1,8 @@
 /* Host arrays: a type, a shape, and elements in C order without gaps.
  *
- * Every array is contiguous and owns its storage, which is aligned to 64 bytes; slices and
- * transposes are copies. Rank 0 is a scalar: one element. Extents may be 0.
+ * Every array is contiguous and owns its storage, which is aligned to 64 bytes, or to 16 if it is
+ * smaller than that; slices and transposes are copies. Rank 0 is a scalar: one element. Extents may
+ * be 0.
  *
  * Ownership: reference counted. A function that returns an array through `kb_array **out` hands the
  * caller one reference; `out` is untouched on failure. Arguments are borrowed. The count is atomic;

@@ -118,10 +118,9 @@ int kb_atomic_run(const kb_atomic_args *args, const kb_pieces *pieces, kb_array 
 {
     kb_array *value = NULL, *compare = NULL;
     int status = kb_array_broadcast_to(args->value, old->rank, old->shape, &value, err);
-    if (!status)
-        status = kb_array_broadcast_to(args->compare ? args->compare : args->value, old->rank,
-                                       old->shape, &compare, err);
-    if (!status) run(args, value->data, compare->data, pieces, old);
+    if (!status && args->compare)
+        status = kb_array_broadcast_to(args->compare, old->rank, old->shape, &compare, err);
+    if (!status) run(args, value->data, compare ? compare->data : value->data, pieces, old);
     kb_array_release(compare);
     kb_array_release(value);
     return status;

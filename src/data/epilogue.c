@@ -88,7 +88,8 @@ const char *kb_epilogue_name(int i)
 
 void kb_epilogue_init(kb_epilogue *e, size_t rows, size_t cols, kb_dtype accumulator)
 {
-    *e = (kb_epilogue){.x = {.dtype = accumulator, .rank = 2, .shape = {rows, cols}}};
+    *e = (kb_epilogue){.x = {.dtype = accumulator}};
+    kb_value_set_shape(&e->x, 2, (size_t[]){rows, cols});
 }
 
 static uint32_t widest(uint32_t bytes, kb_dtype dtype)
@@ -100,7 +101,8 @@ static uint32_t widest(uint32_t bytes, kb_dtype dtype)
 /* Settle the result of the operation and append it. */
 static int append(kb_epilogue *e, kb_epilogue_op *op, kb_err *err)
 {
-    kb_value number = {.dtype = op->number_type}, *operand = op->operand ? op->operand : &number;
+    kb_value number = {.dtype = op->number_type, .count = 1};
+    kb_value *operand = op->operand ? op->operand : &number;
     kb_value *of[] = {[KB_INPUT_X] = &e->x, [KB_INPUT_T] = &e->t, [KB_INPUT_OPERAND] = operand};
     kb_compute *c = &op->what;
     op->width = 0;
@@ -114,8 +116,8 @@ static int append(kb_epilogue *e, kb_epilogue_op *op, kb_err *err)
     op->passes = kb_compute_passes(c);
     memset(c->in, 0, sizeof c->in);
     kb_value *result = op->to_t ? &e->t : &e->x;
-    *result = (kb_value){.dtype = c->dtype, .rank = c->rank};
-    memcpy(result->shape, c->shape, sizeof c->shape);
+    *result = (kb_value){.dtype = c->dtype};
+    kb_value_set_shape(result, c->rank, c->shape);
     kb_vec_push(&e->ops, *op);
     return KB_OK;
 }
@@ -213,16 +215,16 @@ static int take_operand(const kb_epilogue_op *op, kb_array **out, kb_err *err)
 /* A value around the array, for as long as both live. */
 static kb_value value_of(kb_array *array)
 {
-    kb_value value = {.dtype = array->dtype, .rank = array->rank, .array = array};
-    memcpy(value.shape, array->shape, sizeof value.shape);
+    kb_value value = {.dtype = array->dtype, .array = array};
+    kb_value_set_shape(&value, array->rank, array->shape);
     return value;
 }
 
 static int run_op(const kb_epilogue_op *op, kb_array **x, kb_array **t, kb_err *err)
 {
     kb_array *operand = NULL;
-    kb_value inputs[2], out = {.dtype = op->what.dtype, .rank = op->what.rank};
-    memcpy(out.shape, op->what.shape, sizeof out.shape);
+    kb_value inputs[2], out = {.dtype = op->what.dtype};
+    kb_value_set_shape(&out, op->what.rank, op->what.shape);
     kb_compute c = op->what;
     int status = KB_OK;
     if (c.in_count == 2 && op->input[1] == KB_INPUT_OPERAND)

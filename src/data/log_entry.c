@@ -1,7 +1,9 @@
 #include "data/log_entry.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "data/gemm.h"
 #include "data/masked.h"
@@ -72,6 +74,29 @@ void kb_log_entry_uses(kb_log_entry *entry, kb_log_uses *uses)
         use_epilogue(uses, &entry->gemm.epilogue);
         break;
     }
+}
+
+/* Up to the end of the member that its kind has. */
+static size_t bytes_in_use(const kb_log_entry *entry)
+{
+    switch (entry->op) {
+    case KB_LOG_LOAD:
+    case KB_LOG_STORE:
+        return offsetof(kb_log_entry, move) + sizeof entry->move;
+    case KB_LOG_COMPUTE:
+        return offsetof(kb_log_entry, compute) + sizeof entry->compute;
+    case KB_LOG_ATOMIC:
+        return offsetof(kb_log_entry, atomic) + sizeof entry->atomic;
+    default:
+        return sizeof *entry;
+    }
+}
+
+void kb_log_entry_move(kb_log_entry *to, kb_log_entry *from)
+{
+    memcpy(to, from, bytes_in_use(from));
+    from->op = KB_LOG_LOAD;
+    memset(&from->move, 0, sizeof from->move);
 }
 
 void kb_log_entry_fini(kb_log_entry *entry)

@@ -92,6 +92,9 @@ uint64_t kb_log_entry_cost(const kb_log_entry *entry);
  * of, may help with a large product; null: none. */
 int kb_log_entry_run(kb_log_entry *entry, kb_executor *executor, kb_err *err);
 
+/* Move it to where nothing is yet; it is empty then. */
+void kb_log_entry_move(kb_log_entry *to, kb_log_entry *from);
+
 /* Drop what it owns. */
 void kb_log_entry_fini(kb_log_entry *entry);
 

@@ -355,6 +355,14 @@ static void execute_some(kb_oplog *log)
     while (is_too_much(log, 2) && kb_executor_help(log->executor)) continue;
 }
 
+/* Room for one more, with nothing in it. */
+static kb_log_entry *new_entry(kb_log_batch *batch)
+{
+    size_t count = batch->entries.count;
+    if (count == batch->entries.capacity) kb_vec_reserve(&batch->entries, count ? 2 * count : 8);
+    return &batch->entries.data[batch->entries.count++];
+}
+
 void kb_oplog_append(kb_oplog *log, kb_log_entry *entry)
 {
     kb_log_uses uses;
@@ -373,8 +381,7 @@ void kb_oplog_append(kb_oplog *log, kb_log_entry *entry)
     uint64_t bytes = value_bytes(&uses);
     entry->index = log->appended++;
     log->appended_bytes += bytes;
-    kb_vec_push(&batch->entries, *entry);
-    *entry = (kb_log_entry){0};
+    kb_log_entry_move(new_entry(batch), entry);
     batch->cost += cost;
     batch->bytes += bytes;
     bool full = batch->cost >= BATCH_NS || batch->entries.count == BATCH_ENTRIES;

@@ -111,6 +111,13 @@ LOOP(pow_f64, double, double, one_nan_f64(kb_pow(a, b)))
 LOOP(min_f64, double, double, one_nan_f64(a != a || a < b ? a : b))
 LOOP(max_f64, double, double, one_nan_f64(a != a || a > b ? a : b))
 
+/* Their low bits are those of the operands' low bits: 32-bit integers need not be widened. */
+LOOP(add_w32, uint32_t, uint32_t, a + b)
+LOOP(sub_w32, uint32_t, uint32_t, a - b)
+LOOP(mul_w32, uint32_t, uint32_t, a *b)
+LOOP(and_w32, uint32_t, uint32_t, a &b)
+LOOP(or_w32, uint32_t, uint32_t, a | b)
+LOOP(xor_w32, uint32_t, uint32_t, a ^ b)
 LOOP(add_int, uint64_t, uint64_t, a + b)
 LOOP(sub_int, uint64_t, uint64_t, a - b)
 LOOP(mul_int, uint64_t, uint64_t, a *b)
@@ -144,23 +151,24 @@ COMPARISONS(double, f64)
 COMPARISONS(int64_t, i)
 COMPARISONS(uint64_t, u)
 
-/* Columns: f32, f64, i64, u64. A missing entry: the operation has no meaning for that kind. */
+/* Columns: f32, f64, i64, u64; then, of some, 32-bit integers. Without an entry among the first
+ * four the operation has no meaning for that kind. */
 static const struct {
     const char *name;
-    binary_fn fn[4];
+    binary_fn fn[5];
 } OPS[KB_BINARY_COUNT] = {
-    [KB_ADD] = {"add", {add_f32, add_f64, add_int, add_int}},
-    [KB_SUB] = {"sub", {sub_f32, sub_f64, sub_int, sub_int}},
-    [KB_MUL] = {"mul", {mul_f32, mul_f64, mul_int, mul_int}},
+    [KB_ADD] = {"add", {add_f32, add_f64, add_int, add_int, add_w32}},
+    [KB_SUB] = {"sub", {sub_f32, sub_f64, sub_int, sub_int, sub_w32}},
+    [KB_MUL] = {"mul", {mul_f32, mul_f64, mul_int, mul_int, mul_w32}},
     [KB_DIV] = {"div", {div_f32, div_f64, NULL, NULL}},
     [KB_FLOORDIV] = {"floordiv", {floordiv_f32, floordiv_f64, floordiv_i, floordiv_u}},
     [KB_MOD] = {"mod", {mod_f32, mod_f64, mod_i, mod_u}},
     [KB_POW] = {"pow", {pow_f32, pow_f64, pow_i, pow_u}},
     [KB_MIN] = {"minimum", {min_f32, min_f64, min_i, min_u}},
     [KB_MAX] = {"maximum", {max_f32, max_f64, max_i, max_u}},
-    [KB_AND] = {"bitwise_and", {NULL, NULL, and_int, and_int}},
-    [KB_OR] = {"bitwise_or", {NULL, NULL, or_int, or_int}},
-    [KB_XOR] = {"bitwise_xor", {NULL, NULL, xor_int, xor_int}},
+    [KB_AND] = {"bitwise_and", {NULL, NULL, and_int, and_int, and_w32}},
+    [KB_OR] = {"bitwise_or", {NULL, NULL, or_int, or_int, or_w32}},
+    [KB_XOR] = {"bitwise_xor", {NULL, NULL, xor_int, xor_int, xor_w32}},
     [KB_SHL] = {"left_shift", {NULL, NULL, shl_i, shl_u}},
     [KB_SHR] = {"right_shift", {NULL, NULL, shr_i, shr_u}},
     [KB_LT] = {"lt", {lt_f32, lt_f64, lt_i, lt_u}},
@@ -235,8 +243,11 @@ static int run(job *j, kb_walk *walk, const kb_array *a, const kb_array *b)
     return 0;
 }
 
+enum { COLUMN_W32 = 4 };
+
 static int column(kb_dtype compute)
 {
+    if (compute == KB_I32 || compute == KB_U32) return COLUMN_W32;
     return compute == KB_F32 ? 0 : compute == KB_F64 ? 1 : compute == KB_I64 ? 2 : 3;
 }
 
@@ -244,7 +255,8 @@ int kb_binary(kb_binary_op op, const kb_array *a, const kb_array *b, kb_array **
 {
     kb_dtype operands = kb_dtype_promote(a->dtype, b->dtype);
     if (op == KB_DIV && !kb_dtype_is_float(operands)) operands = KB_F64;
-    kb_dtype compute = kb_compute_type(operands);
+    bool narrow = column(operands) == COLUMN_W32 && OPS[op].fn[COLUMN_W32];
+    kb_dtype compute = narrow ? operands : kb_compute_type(operands);
     binary_fn fn = OPS[op].fn[column(compute)];
     if (!fn)
         return kb_fail(err, KB_EINVAL, "%s is not defined for %s and %s", OPS[op].name,

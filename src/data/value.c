@@ -1,21 +1,29 @@
 #include "data/value.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 static kb_value *blank(kb_dtype dtype)
 {
     kb_value *value = kb_xmalloc(sizeof *value);
-    *value = (kb_value){.dtype = dtype};
+    *value = (kb_value){.dtype = dtype, .count = 1};
     atomic_init(&value->refs, 1);
     return value;
+}
+
+void kb_value_set_shape(kb_value *value, int rank, const size_t *shape)
+{
+    value->rank = rank;
+    value->count = 1;
+    for (int d = 0; d < rank; d++) {
+        value->shape[d] = shape[d];
+        value->count *= shape[d];
+    }
 }
 
 kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape)
 {
     kb_value *value = blank(dtype);
-    value->rank = rank;
-    memcpy(value->shape, shape, (size_t)rank * sizeof *shape);
+    kb_value_set_shape(value, rank, shape);
     return value;
 }
 
@@ -36,20 +44,12 @@ kb_value *kb_value_retain(kb_value *value)
 
 void kb_value_release(kb_value *value)
 {
-    /* acq_rel: who frees has seen what every other holder did before letting go. */
-    if (!value || atomic_fetch_sub_explicit(&value->refs, 1, memory_order_acq_rel) > 1) return;
+    /* acq_rel: who frees has seen what every other holder did before letting go. The only holder
+     * need not count down. */
+    if (!value) return;
+    if (atomic_load_explicit(&value->refs, memory_order_acquire) > 1 &&
+        atomic_fetch_sub_explicit(&value->refs, 1, memory_order_acq_rel) > 1)
+        return;
     kb_array_release(value->array);
     free(value);
-}
-
-size_t kb_value_count(const kb_value *value)
-{
-    size_t count = 1;
-    for (int d = 0; d < value->rank; d++) count *= value->shape[d];
-    return count;
-}
-
-size_t kb_value_bytes(const kb_value *value)
-{
-    return kb_value_count(value) * kb_dtype_size(value->dtype);
 }

@@ -15,9 +15,9 @@ typedef struct kb_value {
     atomic_uint refs;
     kb_dtype dtype;
     int rank;
-    size_t shape[KB_MAX_RANK];
-    kb_array *array; /* null until computed */
-    bool known;      /* made of constants alone, and computed at the issue, even without numbers */
+    size_t shape[KB_MAX_RANK], count; /* elements */
+    kb_array *array;                  /* null until computed */
+    bool known; /* made of constants alone, and computed at the issue, even without numbers */
     struct kb_log_batch *made; /* of the op log's timing side: where it is computed, */
     uint64_t made_serial;      /* in which use of that batch */
 } kb_value;
@@ -25,8 +25,19 @@ typedef struct kb_value {
 kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape);
 kb_value *kb_value_retain(kb_value *value); /* NULL is fine */
 void kb_value_release(kb_value *value);     /* likewise */
-size_t kb_value_count(const kb_value *value);
-size_t kb_value_bytes(const kb_value *value);
+
+static inline size_t kb_value_count(const kb_value *value)
+{
+    return value->count;
+}
+
+static inline size_t kb_value_bytes(const kb_value *value)
+{
+    return value->count * kb_dtype_size(value->dtype);
+}
+
+/* For a value that its maker keeps elsewhere. */
+void kb_value_set_shape(kb_value *value, int rank, const size_t *shape);
 
 /* A constant of rank 0, converted to the type from *number of type `from`. */
 kb_value *kb_value_scalar(kb_dtype dtype, kb_dtype from, const void *number);
