@@ -166,7 +166,7 @@ int kb_tl_compute(lua_State *L, const char *call, kb_compute *c, int first)
 {
     kb_proc *proc = kb_check_kernel(L, call);
     kb_co_check_wait(L, call);
-    kb_operands o; /* large, and mostly not in use */
+    kb_operands o = {0};
     check_operands(L, call, c, first, &o);
     check_domain(L, c, &o);
     check_indices(L, c, &o);
