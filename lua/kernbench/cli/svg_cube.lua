@@ -252,7 +252,7 @@ local function draw_links(v, canvas)
 end
 
 -- Wires to the neighbours, cut off.
-local function draw_stubs(v, canvas)
+local function draw_links_to_neighbours(v, canvas)
   local dx, dy = { [0] = 0, 1, 0, -1 }, { [0] = -1, 0, 1, 0 }
   for _, edge in ipairs(v.edges) do
     local node = v.nodes[edge.from]
@@ -282,7 +282,7 @@ function M.draw(canvas, machine, _, top)
     ("a cube of %s x %s mm"):format(svg.num(v.width), svg.num(v.width)))
   place_all(v)
   spread_ports(v)
-  draw_stubs(v, canvas)
+  draw_links_to_neighbours(v, canvas)
   draw_links(v, canvas)
   draw_boxes(v, canvas)
   return v.x + v.size + LEFT - 28, v.y + v.size + 28, v.scale
