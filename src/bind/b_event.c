@@ -43,24 +43,13 @@ static int event_is_set(lua_State *L)
     return 1;
 }
 
-static int waited(lua_State *L, int status, lua_KContext context)
-{
-    (void)L;
-    (void)status;
-    (void)context;
-    return 0;
-}
-
 /* event:wait(call): until it is set; `call` is what the user called. */
 static int event_wait(lua_State *L)
 {
     lua_event *event = check_event(L);
     const char *call = luaL_checkstring(L, 2); /* stays on the stack while the call waits */
-    kb_check_host(L, call);
-    kb_co_check_wait(L, call);
-    if (kb_completion_done(&event->set)) return 0;
     lua_settop(L, 2);
-    return kb_co_wait(L, &event->set, KB_WAIT_RANKS, call, waited, 0);
+    return kb_co_host_wait(L, &event->set, KB_WAIT_RANKS, call);
 }
 
 static const luaL_Reg methods[] = {

@@ -151,24 +151,12 @@ static int workers_spawn(lua_State *L)
     return 1;
 }
 
-static int waited(lua_State *L, int status, lua_KContext context)
-{
-    (void)L;
-    (void)status;
-    (void)context;
-    return 0;
-}
-
 /* workers:wait(): until all have ended. */
 static int workers_wait(lua_State *L)
 {
-    static const char name[] = "torch.multiprocessing.spawn";
     workers *group = check_workers(L);
-    kb_check_host(L, name);
-    kb_co_check_wait(L, name);
-    if (kb_completion_done(&group->done)) return 0;
     lua_settop(L, 1);
-    return kb_co_wait(L, &group->done, KB_WAIT_WORKERS, name, waited, 0);
+    return kb_co_host_wait(L, &group->done, KB_WAIT_WORKERS, "torch.multiprocessing.spawn");
 }
 
 static int workers_done(lua_State *L)

@@ -275,6 +275,23 @@ int kb_co_wait_until(lua_State *L, kb_time when, kb_wait_reason reason, const ch
     return lua_yieldk(L, 0, context, k);
 }
 
+static int waited(lua_State *L, int status, lua_KContext context)
+{
+    (void)L;
+    (void)status;
+    (void)context;
+    return 0;
+}
+
+int kb_co_host_wait(lua_State *L, kb_completion *completion, kb_wait_reason reason,
+                    const char *name)
+{
+    kb_check_host(L, name);
+    kb_co_check_wait(L, name);
+    if (kb_completion_done(completion)) return 0;
+    return kb_co_wait(L, completion, reason, name, waited, 0);
+}
+
 kb_proc *kb_check_kernel(lua_State *L, const char *name)
 {
     kb_co *co = kb_co_current(L);

@@ -63,6 +63,11 @@ int kb_co_wait(lua_State *L, kb_completion *completion, kb_wait_reason reason, c
 int kb_co_wait_until(lua_State *L, kb_time when, kb_wait_reason reason, const char *name,
                      lua_KFunction k, lua_KContext context);
 
+/* The whole of a host program's call that waits, if it must, and returns nothing. `name` lives as
+ * long as the call: static, or on its stack. */
+int kb_co_host_wait(lua_State *L, kb_completion *completion, kb_wait_reason reason,
+                    const char *name);
+
 /* Replace coroutine.create and coroutine.wrap by versions whose coroutines know their process. */
 void kb_co_open(lua_State *L);
 
