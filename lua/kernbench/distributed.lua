@@ -321,126 +321,96 @@ end
 
 -- ---- collectives ----
 
+-- A collective: `settle` checks and completes the arguments, and returns what all ranks must agree on.
+local function collective(call, settle)
+  return function(...)
+    local args, here, group = begin(call, ...)
+    if not group then
+      return nil
+    end
+    return meet(call, here, group, args, settle(call, args, here, group))
+  end
+end
+
 --- Nobody leaves before the last has come.
 ---@return dist.Work? with async_op
-function M.barrier(...)
-  local args, here, group = begin("barrier", ...)
-  if not group then
-    return nil
-  end
+M.barrier = collective("barrier", function(_, args, here)
   args.tensor = transport.token(here)
-  return meet("barrier", here, group, args)
-end
+end)
 
 --- The reduction of all ranks' tensors, in place, the same bits on every rank.
 ---@return dist.Work? with async_op
-function M.all_reduce(...)
-  local call = "all_reduce"
-  local args, here, group = begin(call, ...)
-  if not group then
-    return nil
-  end
+M.all_reduce = collective("all_reduce", function(call, args, here)
   local t = arguments.tensor(call, "tensor", args.tensor, here.rank)
   args.op = arguments.op(call, args.op, t)
-  return meet(call, here, group, args, "op", args.op, layout(t))
-end
+  return "op", args.op, layout(t)
+end)
 
 --- The reduction of all ranks' tensors on rank `dst`. What the others' tensors hold then is undefined.
 ---@return dist.Work? with async_op
-function M.reduce(...)
-  local call = "reduce"
-  local args, here, group = begin(call, ...)
-  if not group then
-    return nil
-  end
+M.reduce = collective("reduce", function(call, args, here, group)
   local t = arguments.tensor(call, "tensor", args.tensor, here.rank)
   args.op, args.root = arguments.op(call, args.op, t), arguments.peer(call, "dst", args.dst, group)
-  return meet(call, here, group, args, "dst", tostring(args.root), "op", args.op, layout(t))
-end
+  return "dst", tostring(args.root), "op", args.op, layout(t)
+end)
 
 --- The tensor of rank `src`, on every rank.
 ---@return dist.Work? with async_op
-function M.broadcast(...)
-  local call = "broadcast"
-  local args, here, group = begin(call, ...)
-  if not group then
-    return nil
-  end
+M.broadcast = collective("broadcast", function(call, args, here, group)
   local t = arguments.tensor(call, "tensor", args.tensor, here.rank)
   args.root = arguments.peer(call, "src", args.src, group)
-  return meet(call, here, group, args, "src", tostring(args.root), layout(t))
-end
+  return "src", tostring(args.root), layout(t)
+end)
 
 --- All ranks' inputs on every rank, one after another along dimension 0 or stacked along a new one.
 ---@return dist.Work? with async_op
-function M.all_gather_into_tensor(...)
-  local call = "all_gather_into_tensor"
-  local args, here, group = begin(call, ...)
-  if not group then
-    return nil
-  end
+M.all_gather_into_tensor = collective("all_gather_into_tensor", function(call, args, here, group)
   args.output = arguments.tensor(call, "output_tensor", args.output_tensor, here.rank)
   args.tensor = arguments.tensor(call, "input_tensor", args.input_tensor, here.rank)
   arguments.check_blocks(call, args.output, "output_tensor", args.tensor, "input_tensor", #group.ranks)
-  return meet(call, here, group, args, layout(args.tensor))
-end
+  return layout(args.tensor)
+end)
 
 --- The reduction of all ranks' inputs, of which the i-th rank gets the i-th part along dimension 0.
 ---@return dist.Work? with async_op
-function M.reduce_scatter_tensor(...)
-  local call = "reduce_scatter_tensor"
-  local args, here, group = begin(call, ...)
-  if not group then
-    return nil
-  end
+M.reduce_scatter_tensor = collective("reduce_scatter_tensor", function(call, args, here, group)
   arguments.tensor(call, "output", args.output, here.rank)
   args.tensor = arguments.tensor(call, "input", args.input, here.rank)
   arguments.check_blocks(call, args.tensor, "input", args.output, "output", #group.ranks)
   args.op = arguments.op(call, args.op, args.tensor)
-  return meet(call, here, group, args, "op", args.op, layout(args.tensor))
-end
+  return "op", args.op, layout(args.tensor)
+end)
 
 --- The j-th part of rank i's input becomes the i-th part of rank j's output. Parts are along dimension 0, equal
 --- unless split sizes are given, one for each rank.
 ---@return dist.Work? with async_op
-function M.all_to_all_single(...)
-  local call = "all_to_all_single"
-  local args, here, group = begin(call, ...)
-  if not group then
-    return nil
-  end
+M.all_to_all_single = collective("all_to_all_single", function(call, args, here, group)
   arguments.tensor(call, "output", args.output, here.rank)
   args.tensor = arguments.tensor(call, "input", args.input, here.rank)
   arguments.check_rows(call, args.tensor, "input", args.output, "output")
   args.uneven = args.input_split_sizes ~= nil or args.output_split_sizes ~= nil
   args.sends = arguments.splits(call, "input_split_sizes", args.input_split_sizes, args.tensor, #group.ranks)
   args.receives = arguments.splits(call, "output_split_sizes", args.output_split_sizes, args.output, #group.ranks)
-  return meet(call, here, group, args, arguments.row_layout(args.tensor))
-end
+  return arguments.row_layout(args.tensor)
+end)
 
 -- gather and scatter: `peer` and `list` name the root and its list of tensors.
-local function with_list(call, peer, list, ...)
-  local args, here, group = begin(call, ...)
-  if not group then
-    return nil
+local function with_list(peer, list)
+  return function(call, args, here, group)
+    local t = arguments.tensor(call, "tensor", args.tensor, here.rank)
+    args.root = arguments.peer(call, peer, args[peer] or 0, group)
+    args.list = arguments.list(call, list, args[list], t, here.rank, args.root, group)
+    return peer, tostring(args.root), layout(t)
   end
-  local t = arguments.tensor(call, "tensor", args.tensor, here.rank)
-  args.root = arguments.peer(call, peer, args[peer] or 0, group)
-  args.list = arguments.list(call, list, args[list], t, here.rank, args.root, group)
-  return meet(call, here, group, args, peer, tostring(args.root), layout(t))
 end
 
 --- All ranks' tensors to rank `dst`: gather(t, {gather_list = list, dst = 0}), the list there only.
 ---@return dist.Work? with async_op
-function M.gather(...)
-  return with_list("gather", "dst", "gather_list", ...)
-end
+M.gather = collective("gather", with_list("dst", "gather_list"))
 
 --- To each rank its tensor from rank `src`: scatter(t, {scatter_list = list, src = 0}), the list there only.
 ---@return dist.Work? with async_op
-function M.scatter(...)
-  return with_list("scatter", "src", "scatter_list", ...)
-end
+M.scatter = collective("scatter", with_list("src", "scatter_list"))
 
 -- ---- point to point ----
 
