@@ -61,24 +61,6 @@ int kb_topo_open(lua_State *L)
     return 2;
 }
 
-static void set_integer(lua_State *L, const char *key, lua_Integer value)
-{
-    lua_pushinteger(L, value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_number(lua_State *L, const char *key, double value)
-{
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, key);
-}
-
 /* The IO chiplets: side, first cube of that side (from the west or north) and number of cubes. */
 static void push_chiplets(lua_State *L, const kb_graph *g)
 {
@@ -87,8 +69,8 @@ static void push_chiplets(lua_State *L, const kb_graph *g)
         lua_createtable(L, 0, 3);
         lua_pushlstring(L, &"NESW"[g->io_plan[io].side], 1);
         lua_setfield(L, -2, "side");
-        set_integer(L, "first", g->io_plan[io].first);
-        set_integer(L, "cubes", g->io_plan[io].phys);
+        kb_set_integer(L, "first", g->io_plan[io].first);
+        kb_set_integer(L, "cubes", g->io_plan[io].phys);
         lua_rawseti(L, -2, io + 1);
     }
 }
@@ -113,7 +95,7 @@ static int machine_info(lua_State *L)
                   {"sip_edges", g->sip_edges}};
     lua_createtable(L, 0, 12);
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        set_integer(L, counts[i].name, counts[i].value);
+        kb_set_integer(L, counts[i].name, counts[i].value);
     push_chiplets(L, g);
     lua_setfield(L, -2, "chiplets");
     return 1;
@@ -213,13 +195,14 @@ static int machine_nodes(lua_State *L)
         lua_createtable(L, 0, 8);
         push_local_name(L, g, place);
         lua_setfield(L, -2, "name");
-        set_string(L, "kind", kb_kind_name(info->kind));
-        set_integer(L, "a", info->a);
-        set_integer(L, "b", info->b);
-        if (place.sip >= 0 && info->home < die->nodes.count) set_integer(L, "home", info->home + 1);
-        set_number(L, "x_mm", info->x_mm);
-        set_number(L, "y_mm", info->y_mm);
-        set_number(L, "overhead_ns", kb_time_ns(info->overhead));
+        kb_set_string(L, "kind", kb_kind_name(info->kind));
+        kb_set_integer(L, "a", info->a);
+        kb_set_integer(L, "b", info->b);
+        if (place.sip >= 0 && info->home < die->nodes.count)
+            kb_set_integer(L, "home", info->home + 1);
+        kb_set_number(L, "x_mm", info->x_mm);
+        kb_set_number(L, "y_mm", info->y_mm);
+        kb_set_number(L, "overhead_ns", kb_time_ns(info->overhead));
         lua_rawseti(L, -2, (lua_Integer)n + 1);
     }
     return 1;
@@ -247,16 +230,16 @@ static int machine_edges(lua_State *L)
     for (size_t e = 0; e < die->edges.count; e++) {
         const kb_edge_info *edge = &die->edges.data[e];
         lua_createtable(L, 0, 6);
-        set_integer(L, "from", edge->from + 1);
+        kb_set_integer(L, "from", edge->from + 1);
         if (edge->to < KB_TO_PEER) {
-            set_integer(L, "to", edge->to + 1);
+            kb_set_integer(L, "to", edge->to + 1);
         } else {
             push_exit(L, edge->to);
             lua_setfield(L, -2, "exit");
         }
-        set_number(L, "length_mm", edge->length_mm);
-        set_number(L, "gbs", edge->gbs);
-        set_number(L, "propagation_ns", kb_time_ns(edge->propagation));
+        kb_set_number(L, "length_mm", edge->length_mm);
+        kb_set_number(L, "gbs", edge->gbs);
+        kb_set_number(L, "propagation_ns", kb_time_ns(edge->propagation));
         lua_rawseti(L, -2, (lua_Integer)e + 1);
     }
     return 1;
@@ -280,8 +263,8 @@ static void push_links(lua_State *L, const kb_graph *g, const kb_path *path)
         lua_setfield(L, -2, "from");
         push_node(L, g, path->nodes.data[i + 1]);
         lua_setfield(L, -2, "to");
-        set_number(L, "length_mm", edge->length_mm);
-        set_number(L, "gbs", edge->gbs);
+        kb_set_number(L, "length_mm", edge->length_mm);
+        kb_set_number(L, "gbs", edge->gbs);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
 }
@@ -300,8 +283,8 @@ static int push_route(lua_State *L, machine *m, kb_node from, kb_node to)
     lua_setfield(L, -2, "from");
     push_node(L, g, to);
     lua_setfield(L, -2, "to");
-    set_string(L, "to_kind", kb_kind_name(kb_graph_info(g, to)->kind));
-    set_number(L, "command_ns", kb_time_ns(kb_path_command_time(g, &m->path)));
+    kb_set_string(L, "to_kind", kb_kind_name(kb_graph_info(g, to)->kind));
+    kb_set_number(L, "command_ns", kb_time_ns(kb_path_command_time(g, &m->path)));
     push_links(L, g, &m->path);
     lua_setfield(L, -2, "links");
     return 1;

@@ -162,26 +162,14 @@ static void read_plan(lua_State *L, kb_ipcq_desc *desc)
 
 /* ---- who waits for whom ---- */
 
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_integer(lua_State *L, const char *key, uint64_t value)
-{
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, key);
-}
-
 static void set_ring(lua_State *L, const kb_ipcq_ring *ring, bool out)
 {
     const kb_ipcq_port *here = out ? ring->from : ring->to;
-    set_string(L, "direction", here->name);
-    set_string(L, "peer", here->peer->block->pe->name);
-    set_string(L, "peer_direction", here->peer->name);
-    set_integer(L, "full", kb_ipcq_full(ring));
-    set_integer(L, "slots", here->block->shape->n_slots);
+    kb_set_string(L, "direction", here->name);
+    kb_set_string(L, "peer", here->peer->block->pe->name);
+    kb_set_string(L, "peer_direction", here->peer->name);
+    kb_set_count(L, "full", kb_ipcq_full(ring));
+    kb_set_count(L, "slots", here->block->shape->n_slots);
 }
 
 void kb_set_comm_wait(lua_State *L, const kb_proc *proc)
@@ -190,17 +178,17 @@ void kb_set_comm_wait(lua_State *L, const kb_proc *proc)
     if (!op) return;
     const kb_comm *comm = op->comm;
     if (proc->ending) { /* its code has ended, and this keeps it from ending */
-        set_string(L, "call", op->what);
-        set_string(L, "source", "its end");
+        kb_set_string(L, "call", op->what);
+        kb_set_string(L, "source", "its end");
         lua_pushnumber(L, kb_time_ns(op->issued));
         lua_setfield(L, -2, "since_ns");
     }
-    if (comm->kind == KB_COMM_RECV) set_string(L, "reason", kb_wait_reason_name(KB_WAIT_DATA));
+    if (comm->kind == KB_COMM_RECV) kb_set_string(L, "reason", kb_wait_reason_name(KB_WAIT_DATA));
     if (comm->ring) set_ring(L, comm->ring, comm->kind == KB_COMM_SEND);
     if (comm->kind != KB_COMM_SIGNAL_WAIT) return;
-    set_integer(L, "signal", comm->wait.id);
-    set_integer(L, "wanted", comm->wait.count);
-    set_integer(L, "come", kb_signal_count(op->pe, comm->wait.id));
+    kb_set_count(L, "signal", comm->wait.id);
+    kb_set_count(L, "wanted", comm->wait.count);
+    kb_set_count(L, "come", kb_signal_count(op->pe, comm->wait.id));
 }
 
 /* ---- the calls ---- */

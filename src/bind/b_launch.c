@@ -268,18 +268,6 @@ static int launch_done(lua_State *L)
     return 1;
 }
 
-static void set_number(lua_State *L, const char *key, double value)
-{
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_integer(lua_State *L, const char *key, uint64_t value)
-{
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, key);
-}
-
 /* {pe_gemm = {busy_ns, utilization}, ...} */
 static void set_engines(lua_State *L, const kb_launch *l, double time)
 {
@@ -287,8 +275,8 @@ static void set_engines(lua_State *L, const kb_launch *l, double time)
     for (int i = 0; i < KB_USE_COUNT; i++) {
         double busy = kb_time_ns(l->use.busy[i]);
         lua_createtable(L, 0, 2);
-        set_number(L, "busy_ns", busy);
-        set_number(L, "utilization", time > 0 ? busy / (time * l->pe_count) : 0);
+        kb_set_number(L, "busy_ns", busy);
+        kb_set_number(L, "utilization", time > 0 ? busy / (time * l->pe_count) : 0);
         lua_setfield(L, -2, kb_use_name(i));
     }
     lua_setfield(L, -2, "engines");
@@ -302,14 +290,14 @@ static void set_roofline(lua_State *L, const kb_launch *l, double time)
     lua_createtable(L, 0, KB_BOUND_COUNT + 3);
     for (int i = 0; i < KB_BOUND_COUNT; i++) {
         double bound = kb_launch_use_bound(l, (kb_bound)i) * 1e9;
-        set_number(L, kb_bound_name((kb_bound)i), bound);
+        kb_set_number(L, kb_bound_name((kb_bound)i), bound);
         if (bound > longest) {
             longest = bound;
             of = i;
         }
     }
-    set_number(L, "time_ns", longest);
-    set_number(L, "fraction", time > 0 ? longest / time : 0);
+    kb_set_number(L, "time_ns", longest);
+    kb_set_number(L, "fraction", time > 0 ? longest / time : 0);
     lua_pushstring(L, kb_bound_name((kb_bound)of));
     lua_setfield(L, -2, "of");
     lua_setfield(L, -2, "roofline");
@@ -322,15 +310,15 @@ static int launch_stats(lua_State *L)
     if (!kb_completion_done(&l->done)) return 0;
     double time = kb_time_ns(l->end - l->start);
     lua_createtable(L, 0, 12);
-    set_integer(L, "pes", l->pe_count);
-    set_number(L, "start_ns", kb_time_ns(l->start));
-    set_number(L, "end_ns", kb_time_ns(l->end));
-    set_number(L, "time_ns", time);
-    set_integer(L, "commands", l->use.commands);
-    set_integer(L, "flops", 2 * l->use.macs);
-    set_number(L, "tflops", time > 0 ? 2e-3 * (double)l->use.macs / time : 0);
-    set_integer(L, "bytes_read", l->use.dma_bytes[0]);
-    set_integer(L, "bytes_written", l->use.dma_bytes[1]);
+    kb_set_count(L, "pes", l->pe_count);
+    kb_set_number(L, "start_ns", kb_time_ns(l->start));
+    kb_set_number(L, "end_ns", kb_time_ns(l->end));
+    kb_set_number(L, "time_ns", time);
+    kb_set_count(L, "commands", l->use.commands);
+    kb_set_count(L, "flops", 2 * l->use.macs);
+    kb_set_number(L, "tflops", time > 0 ? 2e-3 * (double)l->use.macs / time : 0);
+    kb_set_count(L, "bytes_read", l->use.dma_bytes[0]);
+    kb_set_count(L, "bytes_written", l->use.dma_bytes[1]);
     set_engines(L, l, time);
     set_roofline(L, l, time);
     return 1;

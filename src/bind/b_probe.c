@@ -27,12 +27,6 @@ static void set_ns(lua_State *L, const char *key, kb_time time)
     lua_setfield(L, -2, key);
 }
 
-static void set_number(lua_State *L, const char *key, double value)
-{
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, key);
-}
-
 static void push_route(lua_State *L, const kb_probe *probe)
 {
     lua_createtable(L, (int)probe->route.count, 0);
@@ -70,9 +64,9 @@ static void push_probe(lua_State *L, const kb_probe *probe)
     set_ns(L, "drain_ns", f->drain);
     set_ns(L, "command_ns", f->command);
     set_ns(L, "hidden_ns", f->hidden);
-    set_number(L, "bw_gbs", probe->bw_gbs);
-    set_number(L, "bottleneck_gbs", f->bottleneck_gbs);
-    set_number(L, "utilization", probe->utilization);
+    kb_set_number(L, "bw_gbs", probe->bw_gbs);
+    kb_set_number(L, "bottleneck_gbs", f->bottleneck_gbs);
+    kb_set_number(L, "utilization", probe->utilization);
     push_route(L, probe);
     lua_setfield(L, -2, "route");
 }

@@ -16,36 +16,24 @@ static int document_gc(lua_State *L)
     return 0;
 }
 
-static void set_integer(lua_State *L, const char *key, size_t value)
-{
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, key);
-}
-
-static void set_string(lua_State *L, const char *key, const char *value)
-{
-    lua_pushstring(L, value);
-    lua_setfield(L, -2, key);
-}
-
 /* Recursion is bounded: files are nested at most 32 deep. */
 static void push_node(lua_State *L, const kb_yaml_node *node)
 {
     static const char *const kinds[] = {"scalar", "sequence", "mapping"};
     luaL_checkstack(L, 4, "YAML");
     lua_createtable(L, (int)node->count, 6);
-    set_string(L, "kind", kinds[node->kind]);
-    set_integer(L, "line", node->line);
-    set_integer(L, "column", node->column);
+    kb_set_string(L, "kind", kinds[node->kind]);
+    kb_set_count(L, "line", node->line);
+    kb_set_count(L, "column", node->column);
     if (node->kind == KB_YAML_SCALAR) {
-        set_string(L, "text", node->text);
+        kb_set_string(L, "text", node->text);
         lua_pushboolean(L, node->quoted);
         lua_setfield(L, -2, "quoted");
     }
     if (node->key) {
-        set_string(L, "key", node->key->text);
-        set_integer(L, "key_line", node->key->line);
-        set_integer(L, "key_column", node->key->column);
+        kb_set_string(L, "key", node->key->text);
+        kb_set_count(L, "key_line", node->key->line);
+        kb_set_count(L, "key_column", node->key->column);
     }
     lua_Integer i = 0;
     for (const kb_yaml_node *child = node->first; child; child = child->next) {

@@ -162,6 +162,29 @@ const char *kb_check_key(lua_State *L, const char *owner)
     return lua_tostring(L, 2);
 }
 
+void kb_set_number(lua_State *L, const char *key, double value)
+{
+    lua_pushnumber(L, value);
+    lua_setfield(L, -2, key);
+}
+
+void kb_set_integer(lua_State *L, const char *key, lua_Integer value)
+{
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, key);
+}
+
+void kb_set_count(lua_State *L, const char *key, uint64_t value)
+{
+    kb_set_integer(L, key, (lua_Integer)value);
+}
+
+void kb_set_string(lua_State *L, const char *key, const char *value)
+{
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, key);
+}
+
 int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK])
 {
     if (lua_type(L, index) != LUA_TTABLE)

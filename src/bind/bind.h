@@ -53,6 +53,12 @@ const char *kb_check_key(lua_State *L, const char *owner);
 /* Whether the function is one of the program's own Lua files; `at` has its source. */
 bool kb_is_own_chunk(lua_State *L, const lua_Debug *at);
 
+/* Fields of the table on top of the stack. */
+void kb_set_number(lua_State *L, const char *key, double value);
+void kb_set_integer(lua_State *L, const char *key, lua_Integer value);
+void kb_set_count(lua_State *L, const char *key, uint64_t value);
+void kb_set_string(lua_State *L, const char *key, const char *value);
+
 /* Shape in a sequence at `index`: rank and extents; zero extents are refused for device tensors. */
 int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK]);
 
