@@ -435,4 +435,16 @@ function M.present(...)
   return names
 end
 
+--- A ring as a tree from the root, both ways around it: this rank's parent, nil at the root, and its children.
+function M.ring_tree(c)
+  local distance = (c.rank - c.root) % c.world -- going east
+  local east = c.world // 2 -- ranks whose way to the root leads west
+  if distance == 0 then
+    return nil, M.present(east > 0 and c.E or nil, c.world - 1 > east and c.W or nil)
+  elseif distance <= east then
+    return c.W, M.present(distance < east and c.E or nil)
+  end
+  return c.E, M.present(distance > east + 1 and c.W or nil)
+end
+
 return M
