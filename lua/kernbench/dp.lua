@@ -97,6 +97,13 @@ function M.is_policy(value)
   return getmetatable(value) == Policy
 end
 
+--- Whether PEs may be left without rows.
+---@param policy DPPolicy
+---@return boolean
+function M.is_padded_by_rows(policy)
+  return policy.pad and (policy.cube == "row_wise" or policy.pe == "row_wise")
+end
+
 --- A tensor without a policy lives on the first PE.
 M.single = M.policy { num_cubes = 1, num_pes = 1 }
 

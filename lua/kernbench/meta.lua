@@ -11,6 +11,7 @@ error("kernbench.meta is for editors; require kernbench.torch, kernbench.tl or k
 ---@field offset integer[]        where this PE's part begins, per dimension, from 0
 ---@field name string             of the tensor
 ---@field part fun(self: Pointer, cube: integer, pe: integer): Pointer  to what another PE holds
+---@field whole fun(self: Pointer): Pointer  to all of a tensor that is in one piece or cut by rows alone
 ---@operator add(integer): Pointer   moves by elements
 ---@operator add(Tile): Pointers      one pointer per element of a tile of integers
 ---@operator sub(integer): Pointer

@@ -68,7 +68,8 @@ local function make(call, wanted)
       tensors.shape_text(wanted.shape), pieces))
   end
   local description = { call = call, name = wanted.name, sip = runtime.device, dtype = wanted.dtype,
-    memory = wanted.memory, shape = wanted.shape, pieces = pieces, shards = flat }
+    memory = wanted.memory, shape = wanted.shape, pieces = pieces, shards = flat,
+    padded = dp.is_padded_by_rows(wanted.dp) }
   local raw = engine:tensor(description)
   if not raw then
     runtime.barrier() -- launches hold on to their tensors until somebody has waited for them

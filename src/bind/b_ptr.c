@@ -47,13 +47,18 @@ kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner)
     return copy;
 }
 
-/* Push a pointer to a piece as a whole; `owner` as for kb_push_ptr. */
+/* Push a pointer to a piece, the whole or nothing; `owner` as for kb_push_ptr. */
 static void push_piece(lua_State *L, kb_ptr ptr, uint32_t piece, int owner)
 {
     const kb_tensor *t = ptr.tensor;
+    bool is_piece = piece < t->piece_count;
     ptr.piece = piece;
     ptr.at = 0;
-    memcpy(ptr.shape, t->pieces[piece].extent, (size_t)t->rank * sizeof *ptr.shape);
+    ptr.dtype = t->dtype;
+    ptr.rank = t->rank;
+    memcpy(ptr.shape, is_piece ? t->pieces[piece].extent : t->shape,
+           (size_t)t->rank * sizeof *ptr.shape);
+    if (piece == KB_NO_PIECE) ptr.shape[0] = 0;
     kb_strides(t->rank, ptr.shape, ptr.stride);
     kb_push_ptr(L, &ptr, owner);
 }
@@ -61,8 +66,7 @@ static void push_piece(lua_State *L, kb_ptr ptr, uint32_t piece, int owner)
 void kb_push_pointer(lua_State *L, int index, int cube, int pe)
 {
     kb_tensor *t = kb_check_tensor(L, index);
-    kb_ptr ptr = {
-        .owner = kb_tensor_box(L, index), .tensor = t, .dtype = t->dtype, .rank = t->rank};
+    kb_ptr ptr = {.owner = kb_tensor_box(L, index), .tensor = t};
     uint32_t piece;
     if (!kb_tensor_piece_of(t, cube, pe, &piece))
         kb_error(L, "tensor '%s' has no part on cube %d, pe %d, where the kernel runs", t->name,
@@ -70,19 +74,30 @@ void kb_push_pointer(lua_State *L, int index, int cube, int pe)
     push_piece(L, ptr, piece, index);
 }
 
+/* The piece, or NULL if it leads to the whole or to nothing. */
 static const kb_tensor_piece *piece_of(const kb_ptr *ptr)
 {
-    return &ptr->tensor->pieces[ptr->piece];
+    return ptr->piece < ptr->tensor->piece_count ? &ptr->tensor->pieces[ptr->piece] : NULL;
 }
 
 size_t kb_ptr_elements(const kb_ptr *ptr)
 {
-    return piece_of(ptr)->bytes / kb_dtype_size(ptr->dtype);
+    const kb_tensor_piece *piece = piece_of(ptr);
+    if (ptr->piece == KB_NO_PIECE) return 0;
+    return (piece ? piece->bytes : ptr->tensor->bytes) / kb_dtype_size(ptr->dtype);
 }
 
 kb_vaddr kb_ptr_base(const kb_ptr *ptr)
 {
-    return piece_of(ptr)->va;
+    const kb_tensor_piece *piece = piece_of(ptr);
+    return piece ? piece->va : ptr->tensor->va;
+}
+
+void kb_check_ptr_extent(lua_State *L, const kb_ptr *ptr, const char *call)
+{
+    for (int d = 0; d < ptr->rank; d++)
+        if (ptr->shape[d] == 0)
+            kb_error(L, "%s: this PE has no part of tensor '%s'", call, ptr->tensor->name);
 }
 
 /* A block as rows of adjacent elements; distances in elements. */
@@ -130,6 +145,7 @@ kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call)
     size_t element = kb_dtype_size(ptr->dtype);
     rows r;
     char shape[KB_SHAPE_TEXT];
+    kb_check_ptr_extent(L, ptr, call);
     if (!rows_of(ptr, &r))
         kb_error(L, "%s: the rows of a %s block with these strides are not equally far apart", call,
                  kb_shape_text(ptr->rank, ptr->shape, shape));
@@ -173,11 +189,33 @@ static int ptr_part(lua_State *L)
     const kb_shard *shard = kb_tensor_shard_of(t, cube, pe);
     if (!shard)
         kb_error(L, "pointer:part: tensor '%s' has no part on cube %d, pe %d", t->name, cube, pe);
-    kb_ptr whole = *ptr;
-    whole.dtype = t->dtype;
-    whole.rank = t->rank;
-    push_piece(L, whole, shard->piece, 1);
+    push_piece(L, *ptr, shard->piece, 1);
     return 1;
+}
+
+/* ptr:whole(): a pointer to all of the tensor. */
+static int ptr_whole(lua_State *L)
+{
+    lua_settop(L, 1);
+    const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer:whole");
+    const kb_tensor *t = ptr->tensor;
+    if (!t->row_major)
+        kb_error(L,
+                 "pointer:whole: the parts of tensor '%s', one after another, are not the tensor; "
+                 "cut it by rows alone: a placement of \"row_wise\" or \"replicate\" for cubes and "
+                 "for PEs",
+                 t->name);
+    push_piece(L, *ptr, t->piece_count == 1 ? 0 : KB_PTR_WHOLE, 1);
+    return 1;
+}
+
+/* Push where in the tensor begins what the pointer leads to. */
+static void push_offset(lua_State *L, const kb_ptr *ptr)
+{
+    const kb_tensor_piece *piece = piece_of(ptr);
+    size_t start[KB_MAX_RANK] = {0};
+    if (ptr->piece == KB_NO_PIECE) start[0] = ptr->tensor->shape[0];
+    kb_push_sizes(L, ptr->tensor->rank, piece ? piece->start : start);
 }
 
 static int ptr_index(lua_State *L)
@@ -193,15 +231,17 @@ static int ptr_index(lua_State *L)
     else if (!strcmp(key, "global_shape"))
         kb_push_sizes(L, ptr->tensor->rank, ptr->tensor->shape);
     else if (!strcmp(key, "offset"))
-        kb_push_sizes(L, ptr->tensor->rank, piece_of(ptr)->start);
+        push_offset(L, ptr);
     else if (!strcmp(key, "name"))
         lua_pushstring(L, ptr->tensor->name);
     else if (!strcmp(key, "part"))
         lua_pushcfunction(L, ptr_part);
+    else if (!strcmp(key, "whole"))
+        lua_pushcfunction(L, ptr_whole);
     else
         return kb_error(L,
                         "a pointer has no field '%s'; it has dtype, shape, strides, global_shape, "
-                        "offset, name, part",
+                        "offset, name, part, whole",
                         key);
     return 1;
 }

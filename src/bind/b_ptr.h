@@ -1,7 +1,7 @@
 /* Pointers to device memory in kernels: userdata "kernbench.pointer".
  *
- * A pointer is a place in one piece of a tensor, with the shape and strides that loads take when
- * they are given none. Arithmetic counts elements. */
+ * A pointer is a place in one piece of a tensor, or in the whole of one whose pieces adjoin, with
+ * the shape and strides that loads take when they are given none. Arithmetic counts elements. */
 #ifndef KB_BIND_B_PTR_H
 #define KB_BIND_B_PTR_H
 
@@ -11,11 +11,13 @@
 #include "engine/kernel.h"
 #include "engine/tensor.h"
 
+#define KB_PTR_WHOLE (KB_NO_PIECE - 1) /* instead of a piece: all of the tensor */
+
 typedef struct kb_ptr {
     const kb_lua_tensor *owner; /* the user value, so that it lives as long as the pointer */
     kb_tensor *tensor;          /* valid while owner->t is it */
-    uint32_t piece;
-    int64_t at; /* element of the piece */
+    uint32_t piece;             /* or KB_PTR_WHOLE, or KB_NO_PIECE */
+    int64_t at;                 /* element of the piece */
     kb_dtype dtype;
     int rank;
     size_t shape[KB_MAX_RANK];
@@ -32,14 +34,15 @@ void kb_ptr_open(lua_State *L);
 
 /* How many elements the piece has into which the pointer leads. */
 size_t kb_ptr_elements(const kb_ptr *ptr);
-kb_vaddr kb_ptr_base(const kb_ptr *ptr); /* of the piece */
+kb_vaddr kb_ptr_base(const kb_ptr *ptr);                                     /* of the piece */
+void kb_check_ptr_extent(lua_State *L, const kb_ptr *ptr, const char *call); /* raises if empty */
 
 /* Push a sequence of sizes. */
 void kb_push_sizes(lua_State *L, int rank, const size_t *sizes);
 
-/* The memory of a block of that shape at the pointer; raises if any of it lies outside the piece.
- * The block is rows of adjacent elements (single elements if the last stride is not 1), which must
- * be equally far apart. */
+/* The memory of a block of that shape at the pointer; raises if any of it lies outside the piece,
+ * or if there is nothing in it. The block is rows of adjacent elements (single elements if the last
+ * stride is not 1), which must be equally far apart. */
 kb_va_region kb_ptr_region(lua_State *L, const kb_ptr *ptr, const char *call);
 
 /* Whether they are. */

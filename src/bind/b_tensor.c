@@ -167,9 +167,9 @@ static lua_tensor *push_tensor(lua_State *L, kb_lua_engine *engine)
     return box;
 }
 
-/* engine:tensor{call, name, sip, dtype, memory, shape, pieces, shards, last_try}: allocates and
- * maps; waits. Returns nothing when there is no room and last_try is not set: launches that nobody
- * has waited for hold on to their tensors. */
+/* engine:tensor{call, name, sip, dtype, memory, shape, pieces, shards, padded, last_try}: allocates
+ * and maps; waits. Returns nothing when there is no room and last_try is not set: launches that
+ * nobody has waited for hold on to their tensors. */
 static int tensor_create(lua_State *L)
 {
     kb_lua_engine *engine = kb_check_engine(L, 1);
@@ -190,6 +190,8 @@ static int tensor_create(lua_State *L)
     lua_getfield(L, 2, "dtype");
     desc.dtype = kb_check_dtype(L, -1, KB_F32);
     desc.memory = read_memory(L);
+    lua_getfield(L, 2, "padded");
+    desc.padded = lua_toboolean(L, -1);
     desc.pieces = read_pieces(L, desc.rank, &desc.piece_count);
     desc.shards = read_shards(L, &desc.shard_count);
 

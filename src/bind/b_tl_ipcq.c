@@ -137,6 +137,9 @@ static kb_piece place_at(lua_State *L, const kb_ptr *ptr, const kb_va_region *re
                          const kb_pe *target)
 {
     const kb_tensor *t = ptr->tensor;
+    if (ptr->piece >= t->piece_count)
+        kb_error(L, "tl.put: the pointer leads to all of tensor '%s'; expected one to a part",
+                 t->name);
     const kb_shard *shard =
         target->sip == t->sip ? kb_tensor_shard_of(t, target->cube, target->number) : NULL;
     if (!shard) kb_error(L, "tl.put: tensor '%s' has no part on %s", t->name, target->name);

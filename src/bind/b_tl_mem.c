@@ -57,6 +57,7 @@ static kb_ptr block(lua_State *L, int at, const char *call)
 size_t kb_lane_count(lua_State *L, const kb_ptr *ptr, const char *call)
 {
     size_t count = 1;
+    kb_check_ptr_extent(L, ptr, call);
     for (int d = 0; d < ptr->rank; d++)
         if (__builtin_mul_overflow(count, ptr->shape[d], &count)) count = SIZE_MAX;
     char shape[KB_SHAPE_TEXT];

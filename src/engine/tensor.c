@@ -66,14 +66,39 @@ static int check_distinct(const kb_tensor *t, kb_err *err)
     return KB_OK;
 }
 
-/* One virtual range, every piece on a page of its own. */
+/* Whether the pieces, one after another, are the tensor in row-major order: each has no gaps, and
+ * begins where the one before ends. */
+static bool is_row_major(const kb_tensor *t)
+{
+    size_t strides[KB_MAX_RANK], next = 0;
+    kb_strides(t->rank, t->shape, strides);
+    for (uint32_t p = 0; p < t->piece_count; p++) {
+        const kb_tensor_piece *piece = &t->pieces[p];
+        size_t first = 0, last = 0, count = 1;
+        for (int d = 0; d < t->rank; d++) {
+            first += piece->start[d] * strides[d];
+            last += (piece->start[d] + piece->extent[d] - 1) * strides[d];
+            count *= piece->extent[d];
+        }
+        if (first != next || last + 1 - first != count) return false;
+        next += count;
+    }
+    return next * kb_dtype_size(t->dtype) == t->bytes;
+}
+
+/* One virtual range. Pieces adjoin where that makes a block of the whole, else each has pages of
+ * its own. */
 static int take_va(kb_tensor *t, kb_err *err)
 {
     uint64_t page = t->engine->va.page_bytes, total = 0;
+    t->row_major = is_row_major(t);
     for (uint32_t p = 0; p < t->piece_count; p++) {
         t->pieces[p].bytes = piece_bytes(t, &t->pieces[p]);
         t->pieces[p].va = (kb_vaddr){total};
-        total += (t->pieces[p].bytes + page - 1) / page * page;
+        if (t->row_major)
+            total += t->pieces[p].bytes;
+        else
+            total += (t->pieces[p].bytes + page - 1) / page * page;
     }
     int status = kb_vaspace_take(&t->engine->va, t->name, total, &t->va, err);
     if (status) return status;
@@ -128,6 +153,7 @@ static kb_tensor *blank(kb_engine *engine, const kb_tensor_desc *desc)
                      .memory = desc->memory,
                      .dtype = desc->dtype,
                      .rank = desc->rank,
+                     .padded = desc->padded,
                      .piece_count = desc->piece_count,
                      .shard_count = desc->shard_count};
     if (t->next) t->next->prev = t;
@@ -226,8 +252,9 @@ bool kb_tensor_piece_of(const kb_tensor *t, int cube, int pe, uint32_t *piece)
 {
     const kb_shard *own = kb_tensor_shard_of(t, cube, pe);
     bool found = false;
-    *piece = own ? own->piece : 0;
-    if (own || t->piece_count == 1) return true;
+    bool empty = !own && t->padded && t->row_major;
+    *piece = own ? own->piece : empty ? KB_NO_PIECE : 0;
+    if (own || empty || t->piece_count == 1) return true;
     for (uint32_t s = 0; s < t->shard_count; s++) {
         if (t->shards[s].cube != cube) continue;
         if (found && t->shards[s].piece != *piece) return false;

@@ -2,8 +2,9 @@
  *
  * A tensor lives on one SIP. It is cut into pieces (rectangles of elements that cover it); a piece
  * has one or more shards, copies of it in the HBM slice, the SRAM or the TCM of PEs. In SRAM, the
- * PEs of a cube share one copy. It has one contiguous virtual range, in which every piece begins on
- * a page; each PE sees its own copy of a piece if it has one, else one of its cube, else the first.
+ * PEs of a cube share one copy. It has one contiguous virtual range. Where the pieces, one after
+ * another, are the tensor in row-major order, they adjoin there; otherwise each begins on a page.
+ * Each PE sees its own copy of a piece if it has one, else one of its cube, else the first.
  *
  * Mapping is a message to every PE of a SIP: of the tensor's own when it is made, of another before
  * its PEs use it. A PE there sees what the PE with its numbers sees on the tensor's SIP. */
@@ -43,6 +44,8 @@ typedef struct kb_tensor {
     size_t shape[KB_MAX_RANK];
     kb_vaddr va;
     uint64_t bytes; /* of all elements, once */
+    bool row_major; /* as one block in virtual memory: pieces adjoin, in order */
+    bool padded;
     kb_tensor_piece *pieces;
     uint32_t piece_count;
     kb_shard *shards; /* sorted by cube and PE, at most one for each */
@@ -63,6 +66,7 @@ typedef struct kb_tensor_desc {
     uint32_t piece_count;
     const kb_shard *shards; /* cube, pe and piece filled in */
     uint32_t shard_count;
+    bool padded; /* cut by rows for more PEs than may have some: the others have an empty part */
 } kb_tensor_desc;
 
 /* Take addresses and memory. KB_EINVAL for a description that makes no sense, KB_ENOSPC when a
@@ -81,8 +85,9 @@ void kb_tensor_unuse(kb_tensor *tensor);
 /* The shard of a PE, or NULL. */
 const kb_shard *kb_tensor_shard_of(const kb_tensor *tensor, int cube, int pe);
 
-/* The piece that a PE gets a pointer to: its own; else the only one of its cube, or of the tensor.
- * False if neither is. */
+/* The piece that a PE gets a pointer to: its own; else KB_NO_PIECE if the tensor is padded and
+ * row-major; else the only one of its cube, or of the tensor. False if neither is. */
+#define KB_NO_PIECE UINT32_MAX
 bool kb_tensor_piece_of(const kb_tensor *tensor, int cube, int pe, uint32_t *piece);
 
 /* Host memory that its contents take. */
