@@ -1,200 +1,11 @@
 #include "engine/ipcq.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/device_memory.h"
-
-enum {
-    MOST_SLOTS = 65536,
-    LARGEST_SLOT = 1 << 30,
-    MOST_CREDIT_BYTES = 4096,
-    MOST_DIRECTIONS = 256
-};
-
-/* ---- checking ---- */
-
-/* A plan with what is needed to look things up in it. */
-typedef struct draft {
-    kb_engine *engine;
-    const kb_ipcq_desc *desc;
-    int32_t *entry; /* by number of the PE in the machine: index into pes, or -1 */
-    kb_err *err;
-} draft;
-
-static bool exists(const kb_engine *engine, int sip, int cube, int pe)
-{
-    const kb_graph *g = engine->m->graph;
-    return sip >= 0 && sip < g->sips && cube >= 0 && cube < kb_graph_cubes(g) && pe >= 0 &&
-           pe < g->cube_plan.pes;
-}
-
-static size_t number_of(const kb_engine *engine, int sip, int cube, int pe)
-{
-    const kb_graph *g = engine->m->graph;
-    return ((size_t)sip * (size_t)kb_graph_cubes(g) + (size_t)cube) * (size_t)g->cube_plan.pes +
-           (size_t)pe;
-}
-
-static int check_shape(const kb_ipcq_shape *shape, kb_err *err)
-{
-    if (!*shape->plan) return kb_fail(err, KB_EINVAL, "the plan has no name");
-    if (shape->n_slots < 1 || shape->n_slots > MOST_SLOTS)
-        return kb_fail(err, KB_EINVAL, "n_slots is %u; expected 1 to %d", shape->n_slots,
-                       MOST_SLOTS);
-    if (shape->slot_bytes < 16 || shape->slot_bytes > LARGEST_SLOT || shape->slot_bytes % 16)
-        return kb_fail(err, KB_EINVAL, "slot_size is %u; expected a multiple of 16 B up to %d",
-                       shape->slot_bytes, LARGEST_SLOT);
-    if (shape->credit_bytes > MOST_CREDIT_BYTES)
-        return kb_fail(err, KB_EINVAL, "credit_bytes is %u; expected at most %d",
-                       shape->credit_bytes, MOST_CREDIT_BYTES);
-    return KB_OK;
-}
-
-static int enter_pes(draft *d)
-{
-    const kb_ipcq_desc *desc = d->desc;
-    if (desc->pe_count == 0) return kb_fail(d->err, KB_EINVAL, "the plan has no PE");
-    for (uint32_t i = 0; i < desc->pe_count; i++) {
-        const kb_ipcq_desc_pe *p = &desc->pes[i];
-        if (!exists(d->engine, p->sip, p->cube, p->pe))
-            return kb_fail(d->err, KB_EINVAL,
-                           "pes[%u] is sip%d.cube%d.pe%d, which this machine does not have", i + 1,
-                           p->sip, p->cube, p->pe);
-        int32_t *entry = &d->entry[number_of(d->engine, p->sip, p->cube, p->pe)];
-        if (*entry >= 0)
-            return kb_fail(d->err, KB_EINVAL, "sip%d.cube%d.pe%d is listed twice", p->sip, p->cube,
-                           p->pe);
-        if (p->count > MOST_DIRECTIONS)
-            return kb_fail(d->err, KB_EINVAL,
-                           "sip%d.cube%d.pe%d has %u directions; expected at most %d", p->sip,
-                           p->cube, p->pe, p->count, MOST_DIRECTIONS);
-        *entry = (int32_t)i;
-    }
-    return KB_OK;
-}
-
-static const kb_ipcq_desc_direction *find(const kb_ipcq_desc *desc, const kb_ipcq_desc_pe *p,
-                                          const char *name)
-{
-    for (uint32_t i = 0; i < p->count; i++)
-        if (!strcmp(desc->directions[p->first + i].name, name))
-            return &desc->directions[p->first + i];
-    return NULL;
-}
-
-/* Says what is wrong with a direction, with its two ends in front. */
-static int reject(const draft *d, const kb_ipcq_desc_pe *p, const kb_ipcq_desc_direction *way,
-                  const char *why)
-{
-    return kb_fail(d->err, KB_EINVAL,
-                   "sip%d.cube%d.pe%d: direction %s leads to sip%d.cube%d.pe%d%s", p->sip, p->cube,
-                   p->pe, way->name, way->sip, way->cube, way->pe, why);
-}
-
-static int reject_back(const draft *d, const kb_ipcq_desc_pe *p, const kb_ipcq_desc_direction *way,
-                       const kb_ipcq_desc_direction *back)
-{
-    int used = 0;
-    char why[240];
-    used = snprintf(why, sizeof why, ", direction %.60s, ", way->peer_direction);
-    if (!back)
-        snprintf(why + used, sizeof why - (size_t)used, "which has none of that name");
-    else
-        snprintf(why + used, sizeof why - (size_t)used,
-                 "but that leads to sip%d.cube%d.pe%d, direction %.60s; the two must be a pair",
-                 back->sip, back->cube, back->pe, back->peer_direction);
-    return reject(d, p, way, why);
-}
-
-/* The peer knows this direction, by the name that is said, and by it comes back here. */
-static int check_direction(const draft *d, const kb_ipcq_desc_pe *p,
-                           const kb_ipcq_desc_direction *way)
-{
-    if (!*way->name)
-        return kb_fail(d->err, KB_EINVAL, "sip%d.cube%d.pe%d: a direction has no name", p->sip,
-                       p->cube, p->pe);
-    if (find(d->desc, p, way->name) != way)
-        return kb_fail(d->err, KB_EINVAL, "sip%d.cube%d.pe%d has two directions %s", p->sip,
-                       p->cube, p->pe, way->name);
-    if (!exists(d->engine, way->sip, way->cube, way->pe))
-        return reject(d, p, way, ", which this machine lacks");
-    if (p->sip == way->sip && p->cube == way->cube && p->pe == way->pe)
-        return reject(d, p, way, ", the PE itself");
-    int32_t entry = d->entry[number_of(d->engine, way->sip, way->cube, way->pe)];
-    if (entry < 0) return reject(d, p, way, ", which the plan lacks");
-    const kb_ipcq_desc_direction *back = find(d->desc, &d->desc->pes[entry], way->peer_direction);
-    if (back && back->sip == p->sip && back->cube == p->cube && back->pe == p->pe &&
-        !strcmp(back->peer_direction, way->name))
-        return KB_OK;
-    return reject_back(d, p, way, back);
-}
-
-static bool idle(const kb_ipcq_ring *ring)
-{
-    return !ring || (kb_ipcq_at_rest(ring) && ring->taken == ring->released);
-}
-
-static int check_idle(const kb_ipcq_port *port, kb_err *err)
-{
-    if (idle(port->out) && idle(port->in)) return KB_OK;
-    bool out = !idle(port->out);
-    const kb_ipcq_port *from = out ? port : port->peer;
-    return kb_fail(err, KB_EINVAL,
-                   "plan '%s' is in use: something is under way from %s, direction %s, to %s, "
-                   "direction %s; wait for the kernels that use it",
-                   port->block->shape->plan, from->block->pe->name, from->name,
-                   from->peer->block->pe->name, from->peer->name);
-}
-
-/* What the plan replaces is not in use. */
-static int check_replaced(const draft *d, const kb_ipcq_desc_pe *p)
-{
-    const kb_pe *pe = kb_machine_pe(d->engine->m, p->sip, p->cube, p->pe);
-    if (!pe->ipcq) return KB_OK;
-    for (uint32_t i = 0; i < p->count; i++) {
-        const kb_ipcq_port *old = kb_ipcq_find(pe, d->desc->directions[p->first + i].name);
-        int status = old ? check_idle(old, d->err) : KB_OK;
-        if (status) return status;
-    }
-    return KB_OK;
-}
-
-static int check_plan_idle(const kb_ipcq_plan *plan, kb_err *err)
-{
-    if (plan->pending)
-        return kb_fail(err, KB_EINVAL, "plan '%s' is being installed or removed by another worker",
-                       plan->name);
-    for (uint32_t i = 0; i < plan->port_count; i++) {
-        int status = check_idle(&plan->ports[i], err);
-        if (status) return status;
-    }
-    return KB_OK;
-}
-
-static kb_ipcq_plan *find_plan(const kb_engine *engine, const char *name)
-{
-    for (kb_ipcq_plan *plan = engine->ipcq; plan; plan = plan->next)
-        if (!plan->removed && !strcmp(plan->name, name)) return plan;
-    return NULL;
-}
-
-static int check(draft *d)
-{
-    const kb_ipcq_desc *desc = d->desc;
-    int status = check_shape(&desc->shape, d->err);
-    if (!status) status = enter_pes(d);
-    for (uint32_t i = 0; !status && i < desc->pe_count; i++) {
-        const kb_ipcq_desc_pe *p = &desc->pes[i];
-        for (uint32_t k = 0; !status && k < p->count; k++)
-            status = check_direction(d, p, &desc->directions[p->first + k]);
-        if (!status) status = check_replaced(d, p);
-    }
-    const kb_ipcq_plan *same = status ? NULL : find_plan(d->engine, desc->shape.plan);
-    return same ? check_plan_idle(same, d->err) : status;
-}
+#include "engine/ipcq_check.h"
 
 /* ---- memory of rings ---- */
 
@@ -261,11 +72,11 @@ static const char *intern(kb_ipcq_plan *plan, const char *name)
 }
 
 /* Blocks and ports in the order of PEs, so that messages and look-ups find them by it. */
-static void lay_out(const draft *d, kb_ipcq_plan *plan)
+static void lay_out(const kb_ipcq_draft *d, kb_ipcq_plan *plan)
 {
     const kb_ipcq_desc *desc = d->desc;
     const kb_graph *g = d->engine->m->graph;
-    size_t total = number_of(d->engine, g->sips, 0, 0);
+    size_t total = kb_ipcq_pe_number(d->engine, g->sips, 0, 0);
     kb_ipcq_state *state = d->engine->m->ipcq;
     uint32_t most = 0, port = 0;
     for (size_t n = 0, b = 0; n < total; n++) {
@@ -286,16 +97,17 @@ static void lay_out(const draft *d, kb_ipcq_plan *plan)
     state->registers += most;
 }
 
-static void join_peers(const draft *d, const kb_ipcq_plan *plan)
+static void join_peers(const kb_ipcq_draft *d, const kb_ipcq_plan *plan)
 {
     const kb_ipcq_desc *desc = d->desc;
     for (uint32_t i = 0; i < desc->pe_count; i++) {
         const kb_ipcq_desc_pe *p = &desc->pes[i];
-        kb_ipcq_block *here = &plan->blocks[d->entry[number_of(d->engine, p->sip, p->cube, p->pe)]];
+        kb_ipcq_block *here =
+            &plan->blocks[d->entry[kb_ipcq_pe_number(d->engine, p->sip, p->cube, p->pe)]];
         for (uint32_t k = 0; k < p->count; k++) {
             const kb_ipcq_desc_direction *way = &desc->directions[p->first + k];
             kb_ipcq_block *there =
-                &plan->blocks[d->entry[number_of(d->engine, way->sip, way->cube, way->pe)]];
+                &plan->blocks[d->entry[kb_ipcq_pe_number(d->engine, way->sip, way->cube, way->pe)]];
             for (uint32_t j = 0; j < there->count; j++)
                 if (!strcmp(there->ports[j].name, way->peer_direction))
                     here->ports[k].peer = &there->ports[j];
@@ -303,7 +115,7 @@ static void join_peers(const draft *d, const kb_ipcq_plan *plan)
     }
 }
 
-static kb_ipcq_plan *make_plan(const draft *d)
+static kb_ipcq_plan *make_plan(const kb_ipcq_draft *d)
 {
     const kb_ipcq_desc *desc = d->desc;
     kb_ipcq_plan *plan = kb_xcalloc(1, sizeof *plan);
@@ -482,12 +294,12 @@ static kb_ipcq_work *send_messages(kb_ipcq_plan *plan, bool install)
 
 int kb_ipcq_install(kb_engine *engine, const kb_ipcq_desc *desc, kb_ipcq_work **out, kb_err *err)
 {
-    size_t pes = number_of(engine, engine->m->graph->sips, 0, 0);
-    draft d = {.engine = engine, .desc = desc, .err = err};
+    size_t pes = kb_ipcq_pe_number(engine, engine->m->graph->sips, 0, 0);
+    kb_ipcq_draft d = {.engine = engine, .desc = desc, .err = err};
     d.entry = kb_xmalloc(pes * sizeof *d.entry);
     memset(d.entry, 0xff, pes * sizeof *d.entry);
-    int status = check(&d);
-    kb_ipcq_plan *plan = NULL, *same = find_plan(engine, desc->shape.plan);
+    int status = kb_ipcq_check(&d);
+    kb_ipcq_plan *plan = NULL, *same = kb_ipcq_find_plan(engine, desc->shape.plan);
     if (!status) {
         plan = make_plan(&d);
         if (same) give_all(same);
@@ -508,9 +320,9 @@ int kb_ipcq_install(kb_engine *engine, const kb_ipcq_desc *desc, kb_ipcq_work **
 
 int kb_ipcq_remove(kb_engine *engine, const char *name, kb_ipcq_work **out, kb_err *err)
 {
-    kb_ipcq_plan *plan = find_plan(engine, name);
+    kb_ipcq_plan *plan = kb_ipcq_find_plan(engine, name);
     if (!plan) return kb_fail(err, KB_EINVAL, "no plan '%s' is installed", name);
-    int status = check_plan_idle(plan, err);
+    int status = kb_ipcq_check_plan_idle(plan, err);
     if (status) return status;
     for (uint32_t i = 0; i < plan->port_count; i++) close_port(&plan->ports[i]);
     *out = send_messages(plan, false);
