@@ -1,5 +1,6 @@
 #include "engine/kernel.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,14 +108,14 @@ kb_op *kb_op_create(kb_proc *proc, const char *what)
 {
     kb_engine *engine = proc->engine;
     kb_op *op = kb_pool_take(&engine->op_pool);
-    /* two references: the issuer's, and the operation's own until it completes */
-    *op = (kb_op){.refs = 2,
-                  .engine = engine,
-                  .proc = proc,
-                  .pe = proc->pe,
-                  .what = what,
-                  .stage = KB_STAGE_COUNT,
-                  .next = engine->ops};
+    memset(op, 0, offsetof(kb_op, log.move) + sizeof op->log.move);
+    op->refs = 2; /* the issuer's, and the operation's own until it completes */
+    op->engine = engine;
+    op->proc = proc;
+    op->pe = proc->pe;
+    op->what = what;
+    op->stage = KB_STAGE_COUNT;
+    op->next = engine->ops;
     if (op->next) op->next->prev = op;
     engine->ops = op;
     kb_completion_init(&op->done, 1);
@@ -167,7 +168,7 @@ void kb_op_issue(kb_op *op, kb_event_fn dispatch, uint64_t arg)
     op->proc_next = proc->ops;
     if (op->proc_next) op->proc_next->proc_prev = op;
     proc->ops = op;
-    op->composite.label = (kb_command_label){proc->launch->number, proc->pe->commands, op->what};
+    op->label = (kb_command_label){proc->launch->number, proc->pe->commands, op->what};
     op->issued = kb_pe_issue(proc->pe, dispatch, op, arg);
 }
 
@@ -187,7 +188,7 @@ static void record(const kb_op *op)
 {
     const kb_pe *pe = op->pe;
     if (!pe->m->stages || op->stage == KB_STAGE_COUNT) return;
-    kb_stage_row row = {.command = op->composite.label,
+    kb_stage_row row = {.command = op->label,
                         .sip = (uint16_t)pe->sip,
                         .cube = (uint16_t)pe->cube,
                         .pe = (uint16_t)pe->number,

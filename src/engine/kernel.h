@@ -57,13 +57,16 @@ typedef struct kb_op {
     kb_tile *result;                    /* or null */
     kb_tile *inputs[KB_COMPUTE_INPUTS]; /* held until completion */
     kb_pieces pieces;                   /* of a load or store: moved to pe_dma at dispatch */
-    kb_composite composite;
-    kb_tile_step *steps;    /* of the composite's epilogue */
-    kb_vec(kb_tile *) held; /* operands of the epilogue, until completion */
-    kb_log_entry log;
+    kb_command_label label;             /* for the record of stages */
+    kb_tile_step *steps;                /* of the composite's epilogue */
+    kb_vec(kb_tile *) held;             /* operands of the epilogue, until completion */
     bool in_effect;       /* its numbers are: nothing is left to append to the op log */
     struct kb_comm *comm; /* of communication (kernel_ipcq.h), or null */
     kb_err *failure;      /* found on the way; whoever waits for it raises it */
+    /* Large, and not cleared when an operation is created, which comes as an empty load: who wants
+     * another kind of entry, or a composite, sets all of it. */
+    kb_log_entry log;
+    kb_composite composite;
 } kb_op;
 
 kb_op *kb_op_retain(kb_op *op);

@@ -8,6 +8,7 @@ static void dispatch_composite(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_op *op = object;
     op->dispatched = sim->now;
+    op->composite.label = op->label;
     kb_composite_dispatch(sim, &op->composite, arg);
 }
 
@@ -174,7 +175,7 @@ int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *e
                        .acc_bytes = p->acc ? (uint32_t)kb_dtype_size(p->acc->value->dtype) : 0,
                        .done = kb_op_complete,
                        .object = op};
-    op->log.op = KB_LOG_GEMM;
+    op->log = (kb_log_entry){.op = KB_LOG_GEMM};
     int status = p->step_count ? add_epilogue(op, p, err) : KB_OK;
     if (!status) status = kb_composite_check(&op->composite, err);
     if (status) return kb_op_abandon(op, status);
