@@ -79,7 +79,8 @@ static kb_run log_tiny(uint64_t threads)
 /* kernbench run --bench ARGS, by the arguments in a Lua list; the bench checks its own numbers. */
 static double run_bench(const char *arguments)
 {
-    lua_State *L = luaL_newstate();
+    kb_sized memory;
+    lua_State *L = kb_new_state(&memory);
     luaL_openlibs(L);
     kb_bind_open(L);
     lua_pushfstring(L,
@@ -92,6 +93,7 @@ static double run_bench(const char *arguments)
     if (luaL_dostring(L, lua_tostring(L, -1))) bench_abort("%s", lua_tostring(L, -1));
     double seconds = bench_clock() - from;
     lua_close(L);
+    kb_sized_fini(&memory);
     return seconds;
 }
 

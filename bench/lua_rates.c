@@ -97,7 +97,8 @@ static kb_lua_engine *open_engine(lua_State *L)
 /* Start `count` coroutines of the program's function `which` and run them to the end. */
 static kb_run run(uint64_t which, uint32_t count, lua_Integer repeats)
 {
-    lua_State *L = luaL_newstate();
+    kb_sized memory;
+    lua_State *L = kb_new_state(&memory);
     kb_lua_engine *engine = open_engine(L);
     shared s = {.chain = {.resume = kb_proc_wake}, .running = count};
     if (luaL_loadstring(L, program)) bench_abort("%s", lua_tostring(L, -1));
@@ -123,6 +124,7 @@ static kb_run run(uint64_t which, uint32_t count, lua_Integer repeats)
     if (s.running) bench_abort("%u coroutines did not end", s.running);
     if (which == 0) chain_check(&s.chain, engine->e->sim);
     lua_close(L);
+    kb_sized_fini(&memory);
     return (kb_run){.seconds = seconds};
 }
 

@@ -34,7 +34,8 @@ static int run(lua_State *L)
 int main(int argc, char **argv)
 {
     (void)argc;
-    lua_State *L = luaL_newstate();
+    kb_sized memory;
+    lua_State *L = kb_new_state(&memory);
     if (!L) {
         fputs("kernbench: out of memory\n", stderr);
         return 4;
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
         code = 1;
     }
     lua_close(L);
+    kb_sized_fini(&memory);
     if (fflush(stdout) != 0) {
         perror("kernbench: standard output");
         code = code ? code : 1;

@@ -59,11 +59,13 @@ int main(int argc, char **argv)
         fputs("usage: kb_lua FILE.lua\n", stderr);
         return 2;
     }
-    lua_State *L = luaL_newstate();
+    kb_sized memory;
+    lua_State *L = kb_new_state(&memory);
     lua_pushcfunction(L, run);
     lua_pushlightuserdata(L, argv[1]);
     int status = lua_pcall(L, 1, 0, 0);
     if (status != LUA_OK) fprintf(stderr, "kb_lua: %s\n", lua_tostring(L, -1));
     lua_close(L);
+    kb_sized_fini(&memory);
     return status == LUA_OK ? 0 : 1;
 }

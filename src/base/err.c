@@ -33,7 +33,7 @@ int kb_fail_at(kb_err *err, const char *format, ...)
     return err->code;
 }
 
-static void *or_die(void *memory, size_t size)
+void *kb_or_die(void *memory, size_t size)
 {
     if (memory || size == 0) return memory;
     fprintf(stderr, "kernbench: out of memory (asked for %zu bytes)\n", size);
@@ -42,17 +42,17 @@ static void *or_die(void *memory, size_t size)
 
 void *kb_xmalloc(size_t size)
 {
-    return or_die(malloc(size), size);
+    return kb_or_die(malloc(size), size);
 }
 
 void *kb_xcalloc(size_t count, size_t size)
 {
-    return or_die(calloc(count, size), count * size);
+    return kb_or_die(calloc(count, size), count * size);
 }
 
 void *kb_xrealloc(void *old, size_t size)
 {
-    return or_die(realloc(old, size), size);
+    return kb_or_die(realloc(old, size), size);
 }
 
 char *kb_xstrdup(const char *text)

@@ -37,5 +37,6 @@ void *kb_xmalloc(size_t size);
 void *kb_xcalloc(size_t count, size_t size);
 void *kb_xrealloc(void *old, size_t size);
 char *kb_xstrdup(const char *text);
+void *kb_or_die(void *block, size_t size); /* that block of `size`, unless it is null */
 
 #endif

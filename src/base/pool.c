@@ -1,15 +1,22 @@
 #include "base/pool.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/err.h"
 
-enum { CHUNK_BYTES = 64 * 1024, ALIGN = 16 };
+enum {
+    FIRST_BYTES = 64 << 10, /* of the first chunk; each is twice as large as the one before, */
+    LARGE_BYTES = 2 << 20,  /* up to a large page */
+    FEWEST = 4,             /* blocks in a chunk */
+    ALIGN = 16
+};
 
 void kb_pool_init(kb_pool *pool, size_t block_size)
 {
     if (block_size < sizeof(void *)) block_size = sizeof(void *);
-    *pool = (kb_pool){.block_size = (block_size + ALIGN - 1) / ALIGN * ALIGN};
+    *pool = (kb_pool){.block_size = (block_size + ALIGN - 1) / ALIGN * ALIGN,
+                      .chunk_bytes = FIRST_BYTES};
 }
 
 void kb_pool_fini(kb_pool *pool)
@@ -22,11 +29,9 @@ void kb_pool_fini(kb_pool *pool)
     pool->chunks = pool->free = NULL;
 }
 
-void kb_pool_grow(kb_pool *pool)
+/* `chunk` has room for `count` blocks. */
+static void link_blocks(kb_pool *pool, char *chunk, size_t count)
 {
-    size_t count = CHUNK_BYTES / pool->block_size;
-    if (count < 4) count = 4;
-    char *chunk = kb_xmalloc(ALIGN + count * pool->block_size);
     *(void **)chunk = pool->chunks;
     pool->chunks = chunk;
     /* Linked so that blocks are handed out in address order. */
@@ -35,4 +40,30 @@ void kb_pool_grow(kb_pool *pool)
         *(void **)block = pool->free;
         pool->free = block;
     }
+}
+
+/* Large chunks lie on large pages: what is spread over a machine of many PEs would else miss the
+ * translation cache at every access. */
+static char *allocate(size_t bytes)
+{
+    if (bytes < LARGE_BYTES) return malloc(bytes);
+    char *chunk = aligned_alloc(LARGE_BYTES, bytes);
+    if (chunk) madvise(chunk, bytes, MADV_HUGEPAGE);
+    return chunk;
+}
+
+bool kb_pool_try_grow(kb_pool *pool)
+{
+    size_t bytes = pool->chunk_bytes;
+    if (bytes < ALIGN + FEWEST * pool->block_size) bytes = ALIGN + FEWEST * pool->block_size;
+    char *chunk = allocate(bytes);
+    if (!chunk) return false;
+    link_blocks(pool, chunk, (bytes - ALIGN) / pool->block_size);
+    if (pool->chunk_bytes < LARGE_BYTES) pool->chunk_bytes *= 2;
+    return true;
+}
+
+void kb_pool_grow(kb_pool *pool)
+{
+    if (!kb_pool_try_grow(pool)) kb_or_die(NULL, pool->chunk_bytes);
 }

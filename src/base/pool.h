@@ -5,18 +5,21 @@
 #ifndef KB_BASE_POOL_H
 #define KB_BASE_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct kb_pool {
     size_t block_size;
-    void *free;   /* singly linked through the first word of each free block */
-    void *chunks; /* likewise, to be freed at the end */
-    size_t live;  /* blocks taken and not given back */
+    void *free;         /* singly linked through the first word of each free block */
+    void *chunks;       /* likewise, to be freed at the end */
+    size_t live;        /* blocks taken and not given back */
+    size_t chunk_bytes; /* of the next chunk */
 } kb_pool;
 
 void kb_pool_init(kb_pool *pool, size_t block_size);
 void kb_pool_fini(kb_pool *pool);
 void kb_pool_grow(kb_pool *pool);
+bool kb_pool_try_grow(kb_pool *pool); /* false when memory has run out */
 
 static inline void *kb_pool_take(kb_pool *pool)
 {

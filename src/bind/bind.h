@@ -6,6 +6,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
+#include "base/sized.h"
 #include "bind/co.h"
 #include "engine/engine.h"
 #include "engine/tensor.h"
@@ -69,6 +70,10 @@ void kb_new_kind(lua_State *L, const char *kind);
 void kb_set_kind(lua_State *L, const char *kind);
 void *kb_test_kind(lua_State *L, int index, const char *kind);
 void *kb_check_kind(lua_State *L, int index, const char *kind);
+
+/* A state like luaL_newstate's whose small objects lie in `memory`, to be finished after it; NULL
+ * when memory has run out. Under AddressSanitizer every object is a block of its own. */
+lua_State *kb_new_state(kb_sized *memory);
 
 /* Make every module of the program available to require, and find lua/ and benches/ on disk. */
 void kb_bind_open(lua_State *L);

@@ -1,0 +1,25 @@
+/* An allocator for who knows how large a block is that it gives back, as Lua does: a pool for every
+ * multiple of 16 B up to 2 KiB, malloc above. Blocks have no header and are not merged; what the
+ * pools have taken stays theirs until the end. One thread only. */
+#ifndef KB_BASE_SIZED_H
+#define KB_BASE_SIZED_H
+
+#include "base/pool.h"
+
+enum { KB_SIZED_STEP = 16, KB_SIZED_LARGEST = 2048 };
+
+typedef struct kb_sized {
+    kb_pool pools[KB_SIZED_LARGEST / KB_SIZED_STEP];
+} kb_sized;
+
+void kb_sized_init(kb_sized *sized);
+
+/* Everything that came from the pools is gone. */
+void kb_sized_fini(kb_sized *sized);
+
+/* A block of `size` bytes with what was in `block` of `old_size`, as far as it fits; that is given
+ * back. `block` may be null, `size` 0: then nothing is returned. NULL when memory has run out, and
+ * then nothing has changed; that does not happen to blocks that shrink. */
+void *kb_sized_realloc(kb_sized *sized, void *block, size_t old_size, size_t size);
+
+#endif
