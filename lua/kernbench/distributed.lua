@@ -368,7 +368,7 @@ M.all_gather_into_tensor = collective("all_gather_into_tensor", function(call, a
   args.output = arguments.tensor(call, "output_tensor", args.output_tensor, here.rank)
   args.tensor = arguments.tensor(call, "input_tensor", args.input_tensor, here.rank)
   arguments.check_blocks(call, args.output, "output_tensor", args.tensor, "input_tensor", #group.ranks)
-  return layout(args.tensor)
+  return "placement of the output", tostring(args.output.dp), layout(args.tensor)
 end)
 
 --- The reduction of all ranks' inputs, of which the i-th rank gets the i-th part along dimension 0.
@@ -378,7 +378,7 @@ M.reduce_scatter_tensor = collective("reduce_scatter_tensor", function(call, arg
   args.tensor = arguments.tensor(call, "input", args.input, here.rank)
   arguments.check_blocks(call, args.tensor, "input", args.output, "output", #group.ranks)
   args.op = arguments.op(call, args.op, args.tensor)
-  return "op", args.op, layout(args.tensor)
+  return "op", args.op, "placement of the output", tostring(args.output.dp), layout(args.tensor)
 end)
 
 --- The j-th part of rank i's input becomes the i-th part of rank j's output. Parts are along dimension 0, equal

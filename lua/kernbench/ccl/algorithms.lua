@@ -8,6 +8,8 @@
 --   kernel       function(c, tensor...): a kernel in `tl`; in place, or from an input to an output
 --   kernel_args  optional: function(world, n_elem, layout, rank): more fields for `c`
 --   requires     optional: function(layout, n_elem): what is wrong with these ranks, or nil
+--   takes_shares optional: the kernel takes {n =, stride =} behind its tensors, if they are cut along dimension 0:
+--                it moves n elements of each rank's part, and the parts are `stride` elements apart
 --   description  one line
 --
 -- `c` is a table with rank, world, op, root, n_slots, slot_size, the fields of kernel_args, on grids x, y,
@@ -26,6 +28,7 @@ local M = {}
 ---@field kernel function
 ---@field kernel_args? fun(world: integer, n_elem: integer?, layout: ccl.Layout, rank: integer): table
 ---@field requires? fun(layout: ccl.Layout, n_elem: integer?): string?
+---@field takes_shares? boolean
 ---@field neighbors? fun(rank: integer, world: integer, layout: ccl.Layout): ccl.Neighbor[]
 ---@field description? string
 

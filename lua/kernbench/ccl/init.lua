@@ -162,11 +162,23 @@ local function check_sizes(collective, world, x, out)
   end
 end
 
+-- Run an algorithm on this PE's share of tensors that are cut along dimension 0.
+local function run_share(algorithm, c, shares, x, out)
+  local share = shares.of[tl.program_id(1) << 8 | tl.program_id(0)]
+  if share.n > 0 then
+    algorithm.kernel(c, x:whole() + share.at, out:whole() + share.at, { n = share.n, stride = shares.stride })
+  end
+end
+
 local function kernel_of(algorithm, settings, wiring, options, world)
   local collective, machine, contexts = algorithm.collective, runtime.machine, {}
   local sips, two = options.ranks == "sip", WHOLE_ROWS[collective]
   local common = algorithms.common(wiring.layout, { op = options.op, root = options.root,
     n_slots = settings.n_slots, slot_size = settings.slot_size })
+  local shares = options.shares
+  if shares and not algorithm.takes_shares then
+    error(("ccl: algorithm %s does not take tensors that are cut along dimension 0"):format(algorithm.name), 0)
+  end
   return function(...)
     local sip = tl.program_id(2)
     local at = sips and sip or place_key(machine, { sip, tl.program_id(1), tl.program_id(0) })
@@ -174,13 +186,17 @@ local function kernel_of(algorithm, settings, wiring, options, world)
     if not rank then
       error(("%s: this PE is none of the %d ranks"):format(collective, world), 0)
     end
-    if two then
+    if two and not shares then
       check_sizes(collective, world, ...)
       if sips then check_rows(collective, ...) end
     end
     local c = contexts[rank] or algorithms.context(algorithm, rank, wiring.layout, common, wiring.prefix)
     if sips then contexts[rank] = c end
-    algorithm.kernel(c, ...)
+    if shares then
+      run_share(algorithm, c, shares, ...)
+    else
+      algorithm.kernel(c, ...)
+    end
   end
 end
 
@@ -194,8 +210,8 @@ end
 ---@field kernel function to launch on every rank: in place, or with input and output
 
 local OPTIONS = { "algorithm", "topology", "ranks", "world_size", "num_cubes", "rank_to_pe", "ccl_yaml", "sips",
-  "shards", "bytes", "n_elem", "op", "root", "grid", "sip_topology", "prefix", "buffer_kind", "backpressure", "n_slots",
-  "slot_size", "credit_bytes" }
+  "shards", "shares", "bytes", "n_elem", "op", "root", "grid", "sip_topology", "prefix", "buffer_kind", "backpressure",
+  "n_slots", "slot_size", "credit_bytes" }
 local KNOWN = {}
 for _, name in ipairs(OPTIONS) do KNOWN[name] = true end
 

@@ -1,5 +1,6 @@
 --- Arguments of torch.distributed: by name, checked, and what ranks must agree on about them.
 local core = require "kernbench.core"
+local shares = require "kernbench.dist.shares"
 local tensors = require "kernbench.tensor"
 
 local M = {}
@@ -146,17 +147,32 @@ local function extents_fit(whole, part, parts, stacked)
   return fits
 end
 
--- Both are cut alike, and not along the dimension along which parts follow each other.
+-- Tensors of which one is cut along dimension 0, along which the parts of the ranks follow each other: the same
+-- PEs reach all rows of both.
+local function check_shares(call, a, a_name, b, b_name)
+  for _, given in ipairs { { a, a_name }, { b, b_name } } do
+    if not shares.scope(given[1]) then
+      fail(call, "%s is cut along dimension 0, along which the parts of the ranks follow each other, and the PEs of a "
+        .. "SIP or a cube do not hold every row once; cut it along another dimension, or by rows for both cubes and "
+        .. "PEs", given[2])
+    end
+  end
+  if shares.scope(a) ~= shares.scope(b) then
+    fail(call, "of %s and %s one has a copy in every cube; give both the same placement", a_name, b_name)
+  end
+end
+
+-- Both are cut alike.
 local function check_cuts(call, whole, whole_name, part, part_name, stacked)
+  if shares.is_cut(whole) or shares.is_cut(part) then
+    return check_shares(call, whole, whole_name, part, part_name)
+  end
   local on = {}
   for _, shard in ipairs(part.shards) do on[shard.cube << 8 | shard.pe] = shard end
   for _, shard in ipairs(whole.shards) do
     local other = on[shard.cube << 8 | shard.pe]
     if not other or #whole.shards ~= #part.shards then
       fail(call, "%s and %s are on different PEs; give both the same placement", whole_name, part_name)
-    elseif shard.extent[1] ~= whole.shape[1] then
-      fail(call, "%s is cut along dimension 0, along which the parts of the ranks follow each other; cut another one",
-        whole_name)
     end
     for d = 2, #whole.shape do
       local e = stacked and d - 1 or d
@@ -216,12 +232,7 @@ function M.check_rows(call, a, a_name, b, b_name)
       fail(call, "%s of %s is %s, of %s %s", facts[k], a_name, facts[k + 1], b_name, others[k + 1])
     end
   end
-  for _, shard in ipairs(a.shards) do
-    if shard.extent[1] ~= a.shape[1] then
-      fail(call, "%s is cut along dimension 0, along which the parts of the ranks follow each other; cut another one",
-        a_name)
-    end
-  end
+  if shares.is_cut(a) or shares.is_cut(b) then check_shares(call, a, a_name, b, b_name) end
 end
 
 --- The list of tensors that the root gives, and only the root: one like `tensor` for every member.

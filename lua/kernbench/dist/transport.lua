@@ -6,6 +6,7 @@
 -- queued behind another.
 local ccl = require "kernbench.ccl"
 local runtime = require "kernbench.runtime"
+local sharing = require "kernbench.dist.shares"
 local steps = require "kernbench.ccl.steps"
 local tl = require "kernbench.tl"
 
@@ -29,12 +30,16 @@ local function in_turn(call, work)
   end
 end
 
--- Submit for a rank, whose it is to wait for it.
-local function submit(process, name, kernel, ...)
-  local launch = torch().launch(name, kernel, ...)
+-- Submit for a rank, whose it is to wait for it; on those PEs, or where the tensors are.
+local function submit_on(pes, process, name, kernel, ...)
+  local launch = torch().launch { name = name, kernel = kernel, args = table.pack(...), pes = pes }
   runtime.forget(launch)
   table.insert(process.launches, launch)
   return launch
+end
+
+local function submit(process, name, kernel, ...)
+  return submit_on(nil, process, name, kernel, ...)
 end
 
 -- ---- all ranks ----
@@ -42,15 +47,35 @@ end
 local COLLECTIVES = { all_reduce = "all_reduce", barrier = "all_reduce", reduce = "reduce", broadcast = "broadcast",
   all_gather_into_tensor = "all_gather", reduce_scatter_tensor = "reduce_scatter", all_to_all_single = "all_to_all" }
 
+-- The shares of PEs in a collective on tensors that are cut along dimension 0, else nil.
+local function shares_of(call, args, world)
+  local x, out = args.tensor, args.output
+  if not out or not sharing.is_cut(x) and not sharing.is_cut(out) then
+    return nil
+  elseif call == "all_to_all_single" then
+    local part = x:numel() // world
+    local shares = sharing.of_block(x, part)
+    shares.stride = part
+    return shares
+  end
+  local part = call == "all_gather_into_tensor" and x or out
+  local shares = sharing.own(part)
+  shares.stride = part:numel()
+  return shares
+end
+
 local function run_algorithm(group, meeting)
   local args = meeting.first.args
+  local shares = shares_of(meeting.call, args, #group.ranks)
   local prepared = ccl.prepare(COLLECTIVES[meeting.call], { ranks = "sip", sips = group.ranks, op = args.op,
-    root = args.root and group.member[args.root], shards = args.tensor.shards, bytes = args.tensor.shards[1].nbytes,
+    root = args.root and group.member[args.root], shards = shares and shares.pes or args.tensor.shards,
+    shares = shares, bytes = args.tensor.shards[1].nbytes,
     algorithm = meeting.call == "barrier" and "tree" or nil })
   ccl.install(prepared)
   for member = 0, #group.ranks - 1 do
     local entry = meeting.entries[member]
-    meeting.results[member] = submit(entry.process, meeting.call, prepared.kernel, entry.args.tensor, entry.args.output)
+    meeting.results[member] = submit_on(shares and shares.pes, entry.process, meeting.call, prepared.kernel,
+      entry.args.tensor, entry.args.output)
   end
 end
 
@@ -142,20 +167,31 @@ end
 
 -- One rank's part of an all-to-all with parts of any size: `sends[i]` and `receives[i]` rows to and from the
 -- i-th member, `ways[i]` its directions. In round r everybody sends to the r-th after it.
+-- With `c.share`, a PE moves its share of every part of tensors that are cut along dimension 0.
 local function exchange_all(c, x, out)
-  local row = steps.count(x) // x.shape[1]
+  local whole = c.share and x:whole() or x
+  local row = steps.count(whole) // whole.shape[1]
   local n, me = #c.sends, c.member
+  local function share(first, count)
+    if not c.share then
+      return first, count
+    end
+    local at, mine = c.share(tl.program_id(1), tl.program_id(0), count)
+    return first + at, mine
+  end
+  if c.share then x, out = whole, out:whole() end
   local from, to = { [0] = 0 }, { [0] = 0 } -- where parts begin
   for i = 1, n do
     from[i], to[i] = from[i - 1] + c.sends[i] * row, to[i - 1] + c.receives[i] * row
   end
   for round = 0, n - 1 do
     local there, back = (me + round) % n, (me - round) % n
-    local giving, taking = c.sends[there + 1] * row, c.receives[back + 1] * row
+    local give_at, giving = share(from[there], c.sends[there + 1] * row)
+    local take_at, taking = share(to[back], c.receives[back + 1] * row)
     local way, other = c.ways[there + 1] or c, c.ways[back + 1] or c
     for done = 0, math.max(giving, taking) - 1, MOST do
-      local given = steps.load(x, pieces(way, x.dtype, from[there], giving, done))
-      local coming = pieces(other, x.dtype, to[back], taking, done)
+      local given = steps.load(x, pieces(way, x.dtype, give_at, giving, done))
+      local coming = pieces(other, x.dtype, take_at, taking, done)
       local got = round == 0 and given
         or steps.exchange(way, x.dtype, { to = way.to, tiles = given, from = other.from, cuts = coming })
       steps.store(out, coming, got)
@@ -163,8 +199,22 @@ local function exchange_all(c, x, out)
   end
 end
 
+-- The tensor that most PEs hold a part of: not all ranks' have as many rows.
+local function widest(meeting, count)
+  local most = meeting.first.args.tensor
+  for i = 0, count - 1 do
+    local args = meeting.entries[i].args
+    for _, tensor in ipairs { args.tensor, args.output } do
+      if #tensor.shards > #most.shards then most = tensor end
+    end
+  end
+  return most
+end
+
 local function run_uneven(group, meeting)
-  local ranks, tensor, ways = group.ranks, meeting.first.args.tensor, {}
+  local ranks, tensor, ways = group.ranks, widest(meeting, #group.ranks), {}
+  local share = sharing.is_cut(tensor) and sharing.even(tensor) or nil
+  local pes = share and sharing.places(tensor)
   for i = 1, #ranks do ways[i] = {} end
   for i = 1, #ranks do
     for j = i + 1, #ranks do
@@ -176,9 +226,9 @@ local function run_uneven(group, meeting)
   for i = 1, #ranks do
     local entry = meeting.entries[i - 1]
     local args = entry.args
-    local c = { member = i - 1, ways = ways[i], sends = args.sends, receives = args.receives,
+    local c = { member = i - 1, ways = ways[i], sends = args.sends, receives = args.receives, share = share,
       n_slots = settings.n_slots, slot_size = settings.slot_size }
-    meeting.results[i - 1] = submit(entry.process, meeting.call, exchange_all, c, args.tensor, args.output)
+    meeting.results[i - 1] = submit_on(pes, entry.process, meeting.call, exchange_all, c, args.tensor, args.output)
   end
 end
 

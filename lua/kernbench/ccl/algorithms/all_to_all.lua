@@ -2,7 +2,8 @@
 --- and every round drops those that have arrived.
 local steps = require "kernbench.ccl.steps"
 
-local M = { collective = "all_to_all", topology = "ring_1d", description = "ring, the shorter way around" }
+local M = { collective = "all_to_all", topology = "ring_1d", takes_shares = true,
+  description = "ring, the shorter way around" }
 
 -- Pieces of the blocks at places first, first + 1, ..., last of a sequence.
 local function flatten(blocks, first, last)
@@ -11,13 +12,14 @@ local function flatten(blocks, first, last)
   return all
 end
 
-function M.kernel(c, x, out)
+function M.kernel(c, x, out, share)
   local world, dtype = c.world, x.dtype
-  local count = steps.count(x) // world
+  local count = share and share.n or steps.count(x) // world
+  local stride = share and share.stride or count
   for at, n in steps.segments(count, dtype, 2 * world) do
     local cuts = steps.cut(c, dtype, at, n)
     local function shifted(block)
-      return steps.cut(c, dtype, block * count + at, n)
+      return steps.cut(c, dtype, block * stride + at, n)
     end
     -- ways[1]: to the east, to ranks 1, 2, ... onwards; ways[2]: to the west
     local ways = { { to = c.E, from = c.W, sign = 1, far = world // 2 },
