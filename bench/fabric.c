@@ -1,5 +1,5 @@
-/* The full model, flit by flit: the transfers of `kernbench probe`, from every PE of a SIP at once.
- */
+/* The full model: the transfers of `kernbench probe`, from every PE of a SIP at once; and streams
+ * that do not meet. */
 #include <inttypes.h>
 
 #include "bench.h"
@@ -14,13 +14,15 @@ static void counted(kb_sim *sim, void *object, uint64_t arg)
     ++*(uint64_t *)object;
 }
 
-/* Topology: every default, and finite buffers or not. */
-static kb_spec *fabric_spec(bool credits)
+/* Topology: every default but one setting. */
+static const char *const settings[] = {"system.fidelity=flit", "system.fidelity=train",
+                                       "system.flow_control.enabled=true"};
+
+static kb_spec *fabric_spec(const char *const *setting)
 {
-    static const char *const sets[] = {"system.flow_control.enabled=true"};
     kb_section sections[KB_SECTION_MAX];
     size_t count = kb_machine_sections(sections);
-    kb_spec_source source = {KB_SOURCE_DIR "/topology.yaml", sets, credits, sections, count};
+    kb_spec_source source = {KB_SOURCE_DIR "/topology.yaml", setting, 1, sections, count};
     kb_spec *spec;
     kb_err err = {0};
     if (kb_spec_load(&spec, &source, &err)) bench_abort("%s", err.text);
@@ -41,7 +43,7 @@ static void start(kb_machine *m, kb_txn_op op, kb_node from, kb_node memory, uin
     if (kb_txn_start(m, &request, &err)) bench_abort("%s", err.text);
 }
 
-/* The transfers of one PE: own slice, other half, next cube, other SIP. */
+/* The transfers of one PE: own slice, other half, next cube, other SIP; and one of the host's. */
 static uint64_t start_pe(kb_machine *m, int cube, int pe, uint64_t *done)
 {
     const kb_graph *g = m->graph;
@@ -52,12 +54,15 @@ static uint64_t start_pe(kb_machine *m, int cube, int pe, uint64_t *done)
     start(m, KB_TXN_WRITE, dma, kb_graph_slice(g, 0, cube, far), TRANSFER, done);
     start(m, KB_TXN_READ, dma, kb_graph_slice(g, 0, (cube + 1) % cubes, own), TRANSFER, done);
     start(m, KB_TXN_WRITE, dma, kb_graph_slice(g, 1, cube, own), TRANSFER, done);
-    return 4;
+    if (cube || pe) return 4;
+    start(m, KB_TXN_WRITE, kb_graph_host(g), kb_graph_slice(g, 0, 5, 0), HOST_TRANSFER, done);
+    return 5;
 }
 
-static kb_run fabric_flit(uint64_t parameter)
+/* As many transfers as all PEs have started. */
+static kb_run run(uint64_t parameter, uint64_t (*begin_pe)(kb_machine *, int, int, uint64_t *))
 {
-    kb_spec *spec = fabric_spec(parameter);
+    kb_spec *spec = fabric_spec(&settings[parameter]);
     kb_sim *sim = kb_sim_create();
     kb_machine *m;
     kb_err err = {0};
@@ -66,22 +71,44 @@ static kb_run fabric_flit(uint64_t parameter)
     double begin = bench_clock();
     for (int cube = 0; cube < kb_graph_cubes(m->graph); cube++)
         for (int pe = 0; pe < m->graph->cube_plan.pes; pe++)
-            started += start_pe(m, cube, pe, &done);
-    start(m, KB_TXN_WRITE, kb_graph_host(m->graph), kb_graph_slice(m->graph, 0, 5, 0),
-          HOST_TRANSFER, &done);
+            started += begin_pe(m, cube, pe, &done);
     kb_sim_run(sim, KB_TIME_NEVER, UINT64_MAX);
+    kb_train_settle(m);
     kb_run r = {m->flit_hops, bench_clock() - begin};
-    if (done != started + 1 || m->flits_injected != m->flits_delivered)
-        bench_abort("fabric: %" PRIu64 " of %" PRIu64 " transfers completed", done, started + 1);
+    if (done != started || m->flits_injected != m->flits_delivered)
+        bench_abort("fabric: %" PRIu64 " of %" PRIu64 " transfers completed", done, started);
     kb_machine_destroy(m);
     kb_sim_destroy(sim);
     kb_spec_destroy(spec);
     return r;
 }
 
+/* A transfer of 1 MiB that nobody disturbs. */
+static uint64_t stream_pe(kb_machine *m, int cube, int pe, uint64_t *done)
+{
+    const kb_graph *g = m->graph;
+    start(m, KB_TXN_READ, kb_graph_pe(g, 0, cube, pe, KB_PE_DMA),
+          kb_graph_slice(g, 0, cube, kb_graph_own_slice(g, pe)), HOST_TRANSFER, done);
+    return 1;
+}
+
+static kb_run stream(uint64_t parameter)
+{
+    return run(parameter, stream_pe);
+}
+
+static kb_run fabric(uint64_t parameter)
+{
+    return run(parameter, start_pe);
+}
+
 const kb_rate bench_fabric_rates[] = {
     {"fabric_flit", "flit hops", "transfers of all PEs of a SIP on the full model, flit by flit",
-     fabric_flit, 0},
-    {"fabric_credits", "flit hops", "the same with finite buffers", fabric_flit, 1},
+     fabric, 0},
+    {"fabric_train", "flit hops", "the same, by train where nobody is in the way", fabric, 1},
+    {"fabric_credits", "flit hops", "flit by flit with finite buffers", fabric, 2},
+    {"stream_flit", "flit hops", "every PE of a SIP streams its own slice, flit by flit", stream,
+     0},
+    {"stream_train", "flit hops", "the same, by train", stream, 1},
     {0},
 };

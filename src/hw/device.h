@@ -14,6 +14,7 @@
 #define KB_HW_DEVICE_H
 
 #include "base/err.h"
+#include "hw/train.h"
 #include "sim/sim.h"
 #include "topo/graph.h"
 
@@ -44,6 +45,11 @@ typedef struct kb_device_class {
      * `object` is the kb_txn; `arg` packs hop and flit (txn.h). */
     kb_event_fn transit, receive;
 
+    /* A memory that nothing but transactions makes use of: take over a written flit that has been
+     * ready here since `when`, perhaps in the past, and return when it is committed. Its `receive`
+     * is kb_txn_commit. */
+    kb_time (*commit)(kb_device *device, struct kb_txn *txn, uint32_t flit, kb_time when);
+
     /* The request of a read has arrived at this memory: release its flits. */
     void (*request)(kb_device *device, struct kb_txn *txn);
 
@@ -56,6 +62,7 @@ struct kb_device {
     const kb_device_class *class;
     struct kb_machine *m;
     kb_node node;
+    kb_track track; /* of those that commit */
 };
 
 #endif

@@ -223,7 +223,7 @@ static void go_on(kb_sim *sim, kb_txn *t, uint64_t arg, kb_time ready)
 {
     kb_hop *hop = &t->hops[arg >> 32];
     hop->waited += sim->now - ready;
-    hop->link->waited += sim->now - ready;
+    hop->wire->link.waited += sim->now - ready;
     go(sim, t, arg);
 }
 

@@ -33,12 +33,20 @@ static int check_refresh(const kb_hbm_config *config, const kb_spec *spec, kb_er
                           "a refresh and a burst take %.3f ns, which is longer", kb_time_ns(least));
 }
 
+static bool is_power_of_two(uint32_t n)
+{
+    return (n & (n - 1)) == 0;
+}
+
 static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *err)
 {
     (void)m;
     kb_hbm_config *config = block;
     config->channels = (uint32_t)kb_spec_int(spec, "cube.hbm_ctrl.pseudo_channels");
     config->burst_bytes = (uint32_t)kb_spec_int(spec, "cube.hbm_ctrl.burst_bytes");
+    config->powers_of_two =
+        is_power_of_two(config->channels) && is_power_of_two(config->burst_bytes);
+    config->burst_shift = (uint32_t)__builtin_ctz(config->burst_bytes);
     config->burst =
         kb_time_transfer(config->burst_bytes, kb_spec_real(spec, "cube.hbm_ctrl.pc_bw_gbs") *
                                                   kb_spec_real(spec, "cube.hbm_ctrl.efficiency"));
@@ -117,15 +125,29 @@ static kb_time claim_around_refresh(kb_hbm_ctrl *hbm, const kb_hbm_config *confi
     return ready;
 }
 
-/* Queue the bursts of one flit; returns when the last of them ends. */
-static kb_time access_flit(kb_hbm_ctrl *hbm, const kb_hbm_config *config, const kb_txn *t,
-                           uint32_t flit)
+/* One access per flit: no division if it can be helped. */
+static inline uint32_t channel_of(const kb_hbm_config *config, uint64_t offset)
 {
+    if (config->powers_of_two)
+        return (uint32_t)(offset >> config->burst_shift) & (config->channels - 1);
+    return (uint32_t)(offset / config->burst_bytes % config->channels);
+}
+
+static inline uint32_t bursts_of(const kb_hbm_config *config, uint32_t bytes)
+{
+    if (bytes <= config->burst_bytes) return 1;
+    return (bytes + config->burst_bytes - 1) / config->burst_bytes;
+}
+
+/* Queue the bursts of one flit that is ready at `ready`; returns when the last of them ends. */
+static kb_time access_flit(kb_hbm_ctrl *hbm, const kb_txn *t, uint32_t flit, kb_time ready)
+{
+    const kb_hbm_config *config = t->m->config[KB_HBM_CTRL];
     uint64_t offset = kb_txn_flit_offset(t, flit);
     uint32_t bytes = kb_txn_flit_bytes(t, flit);
-    uint32_t c = (uint32_t)(offset / config->burst_bytes % config->channels);
+    uint32_t c = channel_of(config, offset);
     kb_hbm_channel *channel = &hbm->channel[c];
-    uint32_t bursts = (bytes + config->burst_bytes - 1) / config->burst_bytes;
+    uint32_t bursts = bursts_of(config, bytes);
     kb_time before = 0;
     if (channel->last_op != (int)t->request.op) {
         if (channel->last_op >= 0) {
@@ -136,28 +158,23 @@ static kb_time access_flit(kb_hbm_ctrl *hbm, const kb_hbm_config *config, const 
     }
     if (hbm->open_row) before += open_row(hbm, config, offset);
     hbm->bursts += bursts;
-    kb_time now = t->m->sim->now;
     if (config->refresh_interval)
-        return claim_around_refresh(hbm, config, c, now, before, bursts, bytes);
-    return kb_link_claim(&channel->fifo, now, before + bursts * config->burst, bytes);
+        return claim_around_refresh(hbm, config, c, ready, before, bursts, bytes);
+    return kb_link_claim(&channel->fifo, ready, before + bursts * config->burst, bytes);
 }
 
-static void receive(kb_sim *sim, void *object, uint64_t arg)
+static kb_time commit(kb_device *device, kb_txn *t, uint32_t flit, kb_time when)
 {
-    (void)sim;
-    kb_txn *t = object;
-    kb_hbm_ctrl *hbm = (kb_hbm_ctrl *)t->memory;
-    uint32_t flit = kb_txn_flit(arg);
+    kb_hbm_ctrl *hbm = (kb_hbm_ctrl *)device;
     hbm->bytes_written += kb_txn_flit_bytes(t, flit);
-    kb_txn_written(t, access_flit(hbm, t->m->config[KB_HBM_CTRL], t, flit));
+    return access_flit(hbm, t, flit, when);
 }
 
 static void request(kb_device *device, kb_txn *t)
 {
     kb_hbm_ctrl *hbm = (kb_hbm_ctrl *)device;
-    const kb_hbm_config *config = t->m->config[KB_HBM_CTRL];
     for (uint32_t flit = 0; flit < t->flits; flit++)
-        kb_txn_release(t, flit, access_flit(hbm, config, t, flit));
+        kb_txn_release(t, flit, access_flit(hbm, t, flit, t->m->sim->now));
     hbm->bytes_read += t->request.rows * t->request.row_bytes;
 }
 
@@ -183,6 +200,7 @@ const kb_device_class kb_hbm_ctrl_class = {
     .init = init,
     .fini = fini,
     .transit = kb_txn_forward,
-    .receive = receive,
+    .receive = kb_txn_commit,
+    .commit = commit,
     .request = request,
     .moved = moved};

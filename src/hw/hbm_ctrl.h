@@ -22,6 +22,8 @@
 typedef struct kb_hbm_config {
     uint32_t channels;
     uint32_t burst_bytes;
+    uint32_t burst_shift; /* log2 of burst_bytes; used if both numbers are powers of two */
+    bool powers_of_two;
     kb_time burst;          /* time of one burst on its channel */
     kb_time flat_burst;     /* at the rate of all channels together (hbm_flat.c) */
     kb_time switch_penalty; /* read after write or write after read, per channel */

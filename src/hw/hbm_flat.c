@@ -19,29 +19,27 @@ static size_t state_size(const void *config)
     return sizeof(hbm_flat);
 }
 
-/* Queue the bursts of one flit; returns when the last of them ends. */
-static kb_time access_flit(hbm_flat *hbm, const kb_txn *t, uint32_t flit)
+/* Queue the bursts of one flit that is ready at `ready`; returns when the last of them ends. */
+static kb_time access_flit(hbm_flat *hbm, const kb_txn *t, uint32_t flit, kb_time ready)
 {
     const kb_hbm_config *config = t->m->config[KB_HBM_CTRL];
     uint32_t bytes = kb_txn_flit_bytes(t, flit);
     uint32_t bursts = (bytes + config->burst_bytes - 1) / config->burst_bytes;
-    return kb_link_claim(&hbm->fifo, t->m->sim->now, bursts * config->flat_burst, bytes);
+    return kb_link_claim(&hbm->fifo, ready, bursts * config->flat_burst, bytes);
 }
 
-static void receive(kb_sim *sim, void *object, uint64_t arg)
+static kb_time commit(kb_device *device, kb_txn *t, uint32_t flit, kb_time when)
 {
-    (void)sim;
-    kb_txn *t = object;
-    hbm_flat *hbm = (hbm_flat *)t->memory;
-    hbm->moved.written += kb_txn_flit_bytes(t, kb_txn_flit(arg));
-    kb_txn_written(t, access_flit(hbm, t, kb_txn_flit(arg)));
+    hbm_flat *hbm = (hbm_flat *)device;
+    hbm->moved.written += kb_txn_flit_bytes(t, flit);
+    return access_flit(hbm, t, flit, when);
 }
 
 static void request(kb_device *device, kb_txn *t)
 {
     hbm_flat *hbm = (hbm_flat *)device;
     for (uint32_t flit = 0; flit < t->flits; flit++)
-        kb_txn_release(t, flit, access_flit(hbm, t, flit));
+        kb_txn_release(t, flit, access_flit(hbm, t, flit, t->m->sim->now));
     hbm->moved.read += t->request.rows * t->request.row_bytes;
 }
 
@@ -56,6 +54,7 @@ const kb_device_class kb_hbm_flat_class = {
     .help = "HBM slice as one FIFO at the rate of all its channels",
     .state_size = state_size,
     .transit = kb_txn_forward,
-    .receive = receive,
+    .receive = kb_txn_commit,
+    .commit = commit,
     .request = request,
     .moved = moved};

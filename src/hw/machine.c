@@ -60,6 +60,7 @@ int kb_machine_create(kb_machine **out, kb_sim *sim, const kb_spec *spec, kb_err
     if (!status) status = configure(m, err);
     m->energy = kb_energy_configure(spec);
     m->flow = kb_flow_create(spec);
+    m->by_train = !m->flow && !strcmp(kb_spec_string(spec, "system.fidelity"), "train");
     if (status) {
         kb_machine_destroy(m);
         m = NULL;
@@ -107,7 +108,7 @@ void kb_machine_destroy(kb_machine *m)
     for (int k = 0; k < KB_KIND_COUNT; k++) free(m->config[k]);
     for (kb_txn *t = m->txns_made; t;) {
         kb_txn *next = t->next_made;
-        free(t->releases);
+        kb_vec_free(&t->times);
         free(t);
         t = next;
     }
@@ -115,6 +116,7 @@ void kb_machine_destroy(kb_machine *m)
     kb_pool_fini(&m->tiles);
     kb_pe_dma_pools_fini(m);
     kb_path_free(&m->path);
+    kb_vec_free(&m->times);
     kb_graph_destroy(m->graph);
     free(m);
 }
@@ -170,7 +172,7 @@ kb_device *kb_machine_device(kb_machine *m, kb_node node)
     const kb_device_class *class = kb_machine_class(m, node, kind);
     assert(class->state_size);
     device = kb_xcalloc(1, class->state_size(m->config[kind]));
-    *device = (kb_device){class, m, node};
+    *device = (kb_device){.class = class, .m = m, .node = node};
     if (class->init) class->init(device, m->config[kind]);
     return state->devices[place.local] = device;
 }
@@ -202,6 +204,7 @@ static kb_edge first_edge(const kb_graph *g, size_t die)
 void kb_machine_each_link(kb_machine *m, kb_link_visitor visit, void *user)
 {
     const kb_graph *g = m->graph;
+    kb_train_settle(m);
     for (size_t e = 0; m->system.wires && e < g->system.edges.count; e++)
         visit(user, (kb_edge)e, &g->system.edges.data[e], &m->system.wires[e].link);
     for (size_t d = 0; d < die_count(m); d++) {
@@ -217,6 +220,7 @@ void kb_machine_each_link(kb_machine *m, kb_link_visitor visit, void *user)
 void kb_machine_each_wire(kb_machine *m, kb_wire_visitor visit, void *user)
 {
     const kb_graph *g = m->graph;
+    kb_train_settle(m);
     for (size_t e = 0; m->system.wires && e < g->system.edges.count; e++)
         visit(user, g->system.edges.data[e].from, &g->system.edges.data[e], &m->system.wires[e]);
     for (size_t d = 0; d < die_count(m); d++) {
@@ -232,6 +236,7 @@ void kb_machine_each_wire(kb_machine *m, kb_wire_visitor visit, void *user)
 
 void kb_machine_each_device(kb_machine *m, kb_device_visitor visit, void *user)
 {
+    kb_train_settle(m);
     for (size_t d = 0; d < die_count(m); d++) {
         kb_place place = {0, (int)(d % (size_t)m->graph->dies), 0};
         const kb_die_type *type = kb_graph_die_type(m->graph, place);

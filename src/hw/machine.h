@@ -10,6 +10,7 @@
 #include "addr/physaddr.h"
 #include "addr/vaspace.h"
 #include "base/pool.h"
+#include "base/vec.h"
 #include "hw/device.h"
 #include "sim/link.h"
 #include "topo/route.h"
@@ -21,9 +22,10 @@ struct kb_flow;
 
 /* A link in use, and where it has been seen to lead. */
 typedef struct kb_wire {
-    kb_link link;              /* first: hops of transactions point at it */
+    kb_link link;              /* first: whoever knows the link knows the wire */
     kb_node to;                /* KB_NO_NODE: nothing has gone over it */
     bool several;              /* routes disagree on that, which is an error */
+    kb_track track;            /* trains on it */
     struct kb_buffer *buffers; /* at its end, if they are finite (flow.h) */
 } kb_wire;
 
@@ -58,6 +60,9 @@ typedef struct kb_machine {
     struct kb_stages *stages;                /* a record of them, or null; borrowed */
     struct kb_txn *txn_free[KB_TXN_CLASSES]; /* by power of two of the hops they have room for */
     struct kb_txn *txns_made;
+    bool by_train;         /* transactions become trains where they can (train.h) */
+    struct kb_txn *trains; /* under way */
+    kb_vec(kb_time) times; /* scratch */
     uint64_t txns_started, txns_completed;
     uint64_t flits_injected, flits_delivered;
     uint64_t flit_hops;       /* flits times links */
@@ -93,7 +98,7 @@ kb_device *kb_machine_device(kb_machine *m, kb_node node); /* of a class with st
 struct kb_pe *kb_machine_pe(kb_machine *m, int sip, int cube, int pe);
 kb_pagetable *kb_machine_pagetable(kb_machine *m, int sip, int cube);
 
-/* Visit what exists, in the order of numbers. */
+/* Visit what exists, in the order of numbers, all with what has happened up to now. */
 typedef void (*kb_link_visitor)(void *user, kb_edge edge, const kb_edge_info *info,
                                 const kb_link *link);
 typedef void (*kb_wire_visitor)(void *user, kb_node from, const kb_edge_info *info,

@@ -17,11 +17,10 @@ static size_t state_size(const void *config)
     return sizeof(kb_sram);
 }
 
-static void receive(kb_sim *sim, void *object, uint64_t arg)
+static kb_time commit(kb_device *device, kb_txn *t, uint32_t flit, kb_time when)
 {
-    kb_txn *t = object;
-    ((kb_sram *)t->memory)->bytes_written += kb_txn_flit_bytes(t, kb_txn_flit(arg));
-    kb_txn_written(t, sim->now);
+    ((kb_sram *)device)->bytes_written += kb_txn_flit_bytes(t, flit);
+    return when;
 }
 
 static void request(kb_device *device, kb_txn *t)
@@ -41,6 +40,7 @@ const kb_device_class kb_sram_class = {.kind = KB_SRAM,
                                        .params = params,
                                        .state_size = state_size,
                                        .transit = kb_txn_forward,
-                                       .receive = receive,
+                                       .receive = kb_txn_commit,
+                                       .commit = commit,
                                        .request = request,
                                        .moved = moved};

@@ -2,6 +2,7 @@
 
 #include "hw/flow.h"
 #include "hw/pe/pe.h"
+#include "hw/train.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -20,18 +21,19 @@ static kb_txn *take(kb_machine *m, uint32_t hops)
         return t;
     }
     size_t room = (size_t)1 << (class + SMALLEST_CLASS);
-    size_t buffers = m->flow ? room * sizeof t->buffers[0] : 0;
-    t = kb_xmalloc(sizeof *t + room * sizeof t->hops[0] + buffers);
-    t->size_class = class;
+    size_t more = m->flow ? room * sizeof t->buffers[0] : room * sizeof t->reservations[0];
+    t = kb_xmalloc(sizeof *t + room * sizeof t->hops[0] + more);
+    *t = (kb_txn){.size_class = class};
     t->next_made = m->txns_made;
     m->txns_made = t;
     return t;
 }
 
+enum { TIMES_KEPT = 4096 }; /* with a transaction that is not in use */
+
 static void give(kb_txn *t)
 {
-    free(t->releases);
-    t->releases = NULL;
+    if (t->times.capacity > TIMES_KEPT) kb_vec_free(&t->times);
     t->next_free = t->m->txn_free[t->size_class];
     t->m->txn_free[t->size_class] = t;
 }
@@ -50,7 +52,7 @@ void kb_txn_forward(kb_sim *sim, void *object, uint64_t arg)
 /* ---- writes ---- */
 
 /* All flits of a write are ready at the requester at once, so the first link is claimed for the
- * whole payload; this event walks along the flits as they become ready at the second node. */
+ * whole payload; this event goes along the flits as they become ready at the second node. */
 static void inject(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
@@ -63,10 +65,9 @@ static void inject(kb_sim *sim, void *object, uint64_t arg)
     t->hops[1].receive(sim, t, arg);
 }
 
-/* Time on the first link of the first `flits` flits. */
-static kb_time first_link_time(const kb_txn *t, uint32_t flits, uint64_t *bytes)
+kb_time kb_txn_link_time(const kb_txn *t, uint32_t h, uint32_t flits, uint64_t *bytes)
 {
-    const kb_hop *hop = &t->hops[0];
+    const kb_hop *hop = &t->hops[h];
     uint32_t rows = flits / t->flits_per_row, rest = flits % t->flits_per_row;
     kb_time tail = kb_txn_occupancy(t, hop, t->row_tail);
     *bytes = rows * t->request.row_bytes + (uint64_t)rest * t->flit_bytes;
@@ -84,17 +85,20 @@ static void start_write(kb_txn *t)
 {
     kb_sim *sim = t->m->sim;
     kb_hop *hop = &t->hops[0];
-    assert(hop->link);
+    assert(hop->wire);
     hop->first = sim->now;
     t->inject_end = t->buffers ? kb_flow_begin_write(t) : t->flits;
     if (t->inject_end == 0) return;
     uint64_t bytes;
-    kb_time total = first_link_time(t, t->inject_end, &bytes);
-    kb_time left = kb_link_claim(hop->link, sim->now, total, bytes);
+    kb_time total = kb_txn_link_time(t, 0, t->inject_end, &bytes);
+    kb_track_claim(&hop->wire->track, sim->now);
+    kb_time left = kb_link_claim(&hop->wire->link, sim->now, total, bytes);
     hop->waited = left - total - sim->now;
     t->m->flit_hops += t->inject_end;
-    t->inject_left = left - total + kb_txn_occupancy(t, hop, kb_txn_flit_bytes(t, 0));
+    t->inject_start = left - total;
     if (t->inject_end == t->flits) kb_txn_has_left(t, left);
+    if (kb_train_start(t)) return;
+    t->inject_left = t->inject_start + kb_txn_occupancy(t, hop, kb_txn_flit_bytes(t, 0));
     kb_time arrival = t->inject_left + hop->propagation;
     kb_sim_at(sim, kb_hop_ready_at(&t->hops[1], arrival), inject, t, KB_TXN_NEXT_HOP);
 }
@@ -108,6 +112,7 @@ static void complete(kb_sim *sim, void *object, uint64_t arg)
     t->ended = sim->now;
     t->m->txns_completed++;
     if (t->buffers) kb_flow_complete(t);
+    kb_train_end(t);
     for (uint32_t i = 0; i < t->hop_count; i++) t->m->waited += t->hops[i].waited;
     kb_txn_request r = t->request;
     if (r.watch) r.watch(r.object, t);
@@ -127,13 +132,26 @@ void kb_txn_written(kb_txn *t, kb_time committed)
     kb_sim_at(sim, t->committed + t->command, complete, t, 0);
 }
 
+void kb_txn_commit_at(kb_txn *t, uint32_t flit, kb_time when)
+{
+    kb_txn_written(t, t->memory->class->commit(t->memory, t, flit, when));
+}
+
+void kb_txn_commit(kb_sim *sim, void *object, uint64_t arg)
+{
+    kb_txn *t = object;
+    kb_track_claim(&t->memory->track, sim->now);
+    kb_txn_commit_at(t, kb_txn_flit(arg), sim->now);
+}
+
 /* ---- reads ---- */
 
 static void request_arrives(kb_sim *sim, void *object, uint64_t arg)
 {
-    (void)sim;
     (void)arg;
     kb_txn *t = object;
+    kb_vec_reserve(&t->times, t->flits);
+    kb_track_claim(&t->memory->track, sim->now);
     t->memory->class->request(t->memory, t);
 }
 
@@ -145,54 +163,68 @@ static void release_and_schedule(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
     uint32_t next = kb_txn_flit(arg) + RELEASE_WINDOW;
-    if (next < t->flits) kb_sim_at(sim, t->releases[next], release_and_schedule, t, next);
+    if (next < t->flits) kb_sim_at(sim, t->times.data[next], release_and_schedule, t, next);
     kb_txn_forward(sim, t, arg);
 }
 
-/* All releases are known: schedule them, a window at a time if each comes after the one that
- * schedules it. At equal times it would be overtaken by what others have scheduled meanwhile. */
-static void schedule_releases(kb_txn *t)
+/* Releases from a flit on are known: schedule them, a window at a time if each comes after the one
+ * that schedules it. At equal times it would be overtaken by what others have scheduled meanwhile.
+ */
+static void schedule_releases(kb_txn *t, uint32_t first)
 {
     kb_sim *sim = t->m->sim;
-    const kb_time *at = t->releases;
-    uint32_t i = RELEASE_WINDOW;
+    const kb_time *at = t->times.data;
+    uint32_t i = first + RELEASE_WINDOW;
     while (i < t->flits && at[i] > at[i - RELEASE_WINDOW]) i++;
     bool spread = i == t->flits;
-    uint32_t first = spread ? RELEASE_WINDOW : t->flits;
-    for (i = 0; i < first; i++)
+    uint32_t end = spread ? first + RELEASE_WINDOW : t->flits;
+    for (i = first; i < end; i++)
         kb_sim_at(sim, at[i], spread ? release_and_schedule : kb_txn_forward, t, i);
+}
+
+void kb_txn_depart(kb_txn *t, uint32_t flit, kb_time when)
+{
+    if (t->request.op == KB_TXN_READ) {
+        schedule_releases(t, flit);
+        return;
+    }
+    uint64_t bytes;
+    t->inject_left = t->inject_start + kb_txn_link_time(t, 0, flit + 1, &bytes);
+    kb_sim_at(t->m->sim, when, inject, t, kb_txn_arg(1, flit));
 }
 
 void kb_txn_release(kb_txn *t, uint32_t flit, kb_time when)
 {
     if (when < t->hops[0].first) t->hops[0].first = when;
-    if (t->flits <= RELEASE_WINDOW) {
-        kb_sim_at(t->m->sim, when, kb_txn_forward, t, flit);
-        return;
-    }
-    if (!t->releases) t->releases = kb_xmalloc(t->flits * sizeof *t->releases);
-    t->releases[flit] = when;
-    if (flit + 1 == t->flits) schedule_releases(t);
+    t->times.data[flit] = when;
+    if (flit + 1 == t->flits && !kb_train_start(t)) schedule_releases(t, 0);
+}
+
+void kb_txn_returned(kb_txn *t, uint32_t flits)
+{
+    t->m->flits_delivered += flits;
+    t->arrived += flits;
+    if (t->arrived == t->flits) complete(t->m->sim, t, 0);
 }
 
 /* A flit of a read is back at the requester. */
 static void data_arrives(kb_sim *sim, void *object, uint64_t arg)
 {
+    (void)sim;
     (void)arg;
     kb_txn *t = object;
-    t->m->flits_delivered++;
     if (t->buffers) kb_flow_end(t);
-    if (++t->arrived == t->flits) complete(sim, t, 0);
+    kb_txn_returned(t, 1);
 }
 
 /* ---- starting ---- */
 
-static kb_link *use_wire(kb_machine *m, kb_edge edge, kb_node to)
+static kb_wire *use_wire(kb_machine *m, kb_edge edge, kb_node to)
 {
     kb_wire *wire = kb_machine_wire(m, edge);
     if (wire->to == KB_NO_NODE) wire->to = to;
     if (wire->to != to) wire->several = true;
-    return &wire->link;
+    return wire;
 }
 
 /* The requester's side of the books: what it asked for, whatever arrives. */
@@ -219,13 +251,17 @@ static void fill_hops(kb_txn *t, const kb_path *path)
                         .node = path->nodes.data[i]};
         if (i + 1 == t->hop_count) break;
         const kb_edge_info *edge = kb_graph_edge_info(m->graph, path->edges.data[i]);
-        hop->link = use_wire(m, path->edges.data[i], path->nodes.data[i + 1]);
+        hop->wire = use_wire(m, path->edges.data[i], path->nodes.data[i + 1]);
         hop->flit_occupancy = edge->flit_occupancy;
         hop->propagation = edge->propagation;
         hop->gbs = edge->gbs;
     }
-    if (!m->flow) return;
-    t->buffers = (kb_buffer **)(t->hops + ((size_t)1 << (t->size_class + SMALLEST_CLASS)));
+    void *behind = t->hops + ((size_t)1 << (t->size_class + SMALLEST_CLASS));
+    if (!m->flow) {
+        t->reservations = behind;
+        return;
+    }
+    t->buffers = behind;
     kb_flow_fill(m, (int)t->request.op, t->buffers);
 }
 
@@ -279,12 +315,12 @@ int kb_txn_start(kb_machine *m, const kb_txn_request *request, kb_err *err)
     int status = kb_route(m->graph, request->requester, request->memory, &m->path, err);
     if (status) return status;
     kb_txn *t = take(m, (uint32_t)m->path.nodes.count);
-    uint32_t size_class = t->size_class;
-    kb_txn *next_made = t->next_made;
+    kb_txn kept = *t;
     *t = (kb_txn){.m = m,
                   .request = *request,
-                  .size_class = size_class,
-                  .next_made = next_made,
+                  .size_class = kept.size_class,
+                  .next_made = kept.next_made,
+                  .times = kept.times,
                   .flit_bytes = m->graph->flit_bytes,
                   .started = m->sim->now};
     status = cut_into_flits(t, err);

@@ -1,9 +1,10 @@
 /* A memory transaction on its way through the machine (laws T1 to T5, T9).
  *
- * Payload moves flit by flit, one event per flit and hop, along the route that was computed when
- * the transaction started. A write injects its flits at the requester and ends when the memory's
- * acknowledgement, a command, is back. A read sends its request as a command; the memory releases
- * flits onto the reverse route, and the read ends with the last of them.
+ * Payload moves along the route that was computed when the transaction started: as a train while
+ * nobody is in its way (train.h), else flit by flit, one event per flit and hop. A write injects
+ * its flits at the requester and ends when the memory's acknowledgement, a command, is back. A read
+ * sends its request as a command; the memory releases flits onto the reverse route, and the read
+ * ends with the last of them.
  *
  * Payload is `rows` runs of `row_bytes`, `stride` bytes apart, at `offset` of one memory. A run is
  * cut into flits on its own, so no flit carries bytes of two runs. */
@@ -16,7 +17,7 @@ typedef enum kb_txn_op { KB_TXN_READ, KB_TXN_WRITE } kb_txn_op;
 
 /* One node of the route and the link that leaves it (none at the last). */
 typedef struct kb_hop {
-    kb_link *link;
+    kb_wire *wire;
     kb_event_fn receive; /* what happens when a flit is ready at this node */
     kb_time first;       /* when the first flit was ready here, or NEVER; later ones queue behind */
     kb_time waited;      /* of all flits, for this node's link */
@@ -44,6 +45,14 @@ typedef struct kb_txn_request {
     void (*watch)(void *object, const struct kb_txn *txn);
 } kb_txn_request;
 
+/* How its payload moves, once it does. */
+typedef enum kb_txn_moves {
+    KB_TXN_RESTS,
+    KB_TXN_BY_TRAIN,
+    KB_TXN_BY_FLIT,
+    KB_TXN_ARRIVED /* by train */
+} kb_txn_moves;
+
 typedef struct kb_txn {
     kb_machine *m;
     kb_txn_request request;
@@ -52,11 +61,16 @@ typedef struct kb_txn {
     uint32_t flit_bytes;
     uint32_t arrived; /* flits at the end of the route */
     kb_time started, ended;
-    uint32_t inject_end; /* write: flits before this one have claimed the first link together */
-    kb_time inject_left; /* when the flit last injected has left the first node */
-    kb_time committed;   /* write: end of the last burst so far */
-    kb_time command;     /* time of the request or the acknowledgement */
-    kb_time *releases;   /* read of many flits: when the memory releases each; else null */
+    uint32_t inject_end;  /* write: flits before this one have claimed the first link together */
+    kb_time inject_start; /* of a write: when its flits begin to leave the first node */
+    kb_time inject_left;  /* when the flit last injected has left it */
+    kb_time committed;    /* write: end of the last burst so far */
+    kb_time command;      /* time of the request or the acknowledgement */
+    /* Of a read: when the memory releases each flit; of a write by train: when each is there. */
+    kb_vec(kb_time) times;
+    kb_txn_moves moves;
+    struct kb_txn *train_before, *train_behind; /* of all trains */
+    kb_reservation *reservations;               /* of a train, by hop */
     kb_device *memory;
     uint32_t hop_count;
     uint32_t size_class;
@@ -82,14 +96,23 @@ static inline uint32_t kb_txn_flit(uint64_t arg)
 /* Payload bytes of a flit. */
 static inline uint32_t kb_txn_flit_bytes(const kb_txn *t, uint32_t flit)
 {
-    return flit % t->flits_per_row == t->flits_per_row - 1 ? t->row_tail : t->flit_bytes;
+    bool last = t->request.rows == 1 ? flit + 1 == t->flits : (flit + 1) % t->flits_per_row == 0;
+    return last ? t->row_tail : t->flit_bytes;
 }
 
 /* Offset in the memory at which a flit's payload begins. */
 static inline uint64_t kb_txn_flit_offset(const kb_txn *t, uint32_t flit)
 {
-    return t->request.offset + flit / t->flits_per_row * t->request.stride +
+    const kb_txn_request *r = &t->request;
+    if (r->rows == 1) return r->offset + (uint64_t)flit * t->flit_bytes;
+    return r->offset + flit / t->flits_per_row * r->stride +
            (uint64_t)(flit % t->flits_per_row) * t->flit_bytes;
+}
+
+/* Hop and flit in the argument of an event. */
+static inline uint64_t kb_txn_arg(uint32_t hop, uint32_t flit)
+{
+    return (uint64_t)hop << 32 | flit;
 }
 
 /* A flit is ready at the hop in `arg`: pass it on to the next. */
@@ -120,7 +143,8 @@ static inline kb_time kb_txn_send(kb_sim *sim, kb_txn *t, uint64_t arg)
     kb_hop *hop = &t->hops[arg >> 32], *next = hop + 1;
     uint32_t bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
     kb_time time = kb_txn_occupancy(t, hop, bytes);
-    kb_time left = kb_link_claim(hop->link, sim->now, time, bytes);
+    kb_track_claim(&hop->wire->track, sim->now);
+    kb_time left = kb_link_claim(&hop->wire->link, sim->now, time, bytes);
     hop->waited += left - time - sim->now;
     t->m->flit_hops++;
     kb_sim_at(sim, kb_hop_ready_at(next, left + hop->propagation), next->receive, t,
@@ -131,8 +155,25 @@ static inline kb_time kb_txn_send(kb_sim *sim, kb_txn *t, uint64_t arg)
 /* A memory has taken over a written flit and will have committed it at `committed`. */
 void kb_txn_written(kb_txn *txn, kb_time committed);
 
+/* `receive` of a memory that commits flits (device.h). */
+void kb_txn_commit(kb_sim *sim, void *txn, uint64_t arg);
+
 /* A memory releases flit `flit` of a read at `when`. It says so when the request arrives, for all
  * flits in order. */
 void kb_txn_release(kb_txn *txn, uint32_t flit, kb_time when);
+
+/* ---- for trains ---- */
+
+/* Time on hop h's link of the first `flits` flits. */
+kb_time kb_txn_link_time(const kb_txn *txn, uint32_t h, uint32_t flits, uint64_t *bytes);
+
+/* The flits from this one on set out one by one, it itself at `when`. */
+void kb_txn_depart(kb_txn *txn, uint32_t flit, kb_time when);
+
+/* As many flits of a read are back at the requester. */
+void kb_txn_returned(kb_txn *txn, uint32_t flits);
+
+/* A flit of a write has been ready at its memory, which commits, since `when`. */
+void kb_txn_commit_at(kb_txn *txn, uint32_t flit, kb_time when);
 
 #endif

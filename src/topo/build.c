@@ -12,6 +12,8 @@ static const kb_param system_params[] = {
     {"ns_per_mm", KB_PARAM_REAL, "ns/mm", "0.01", 0, 10, NULL, "propagation delay of every wire"},
     {"flit_bytes", KB_PARAM_INT, "B", "256", 16, 65536, NULL,
      "unit in which payload moves through links"},
+    {"fidelity", KB_PARAM_CHOICE, NULL, "train", 0, 0, "train flit",
+     "how payload is simulated: in one go while nobody is in its way, or always flit by flit"},
     {0}};
 
 static const kb_param sips_params[] = {

@@ -129,7 +129,7 @@ static void drop(kb_sim *sim, void *object, uint64_t arg)
 static void a_dropped_flit_is_found_where_it_was_lost(void **state)
 {
     (void)state;
-    bed b = bed_default();
+    bed b = bed_make("system.fidelity=flit");
     tamper(&b, KB_ROUTER, drop, NULL);
     write_1k(&b);
     expect(&b, "sip0.cube0.r1c0: 1024 bytes in, 768 bytes out");
@@ -147,7 +147,7 @@ static void duplicate(kb_sim *sim, void *object, uint64_t arg)
 static void a_duplicated_flit_is_found_where_it_was_made(void **state)
 {
     (void)state;
-    bed b = bed_default();
+    bed b = bed_make("system.fidelity=flit");
     tamper(&b, KB_ROUTER, duplicate, NULL);
     write_1k(&b);
     expect(&b, "sip0.cube0.r1c0: 1024 bytes in, 1280 bytes out");
@@ -159,7 +159,7 @@ static void a_duplicated_flit_is_found_where_it_was_made(void **state)
 static void shorten(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
-    kb_link *link = t->hops[arg >> 32].link;
+    kb_link *link = &t->hops[arg >> 32].wire->link;
     bool cut = at_r1c0_flit_2(t, arg);
     kb_txn_forward(sim, t, arg);
     if (cut) link->bytes -= 64;
@@ -168,7 +168,7 @@ static void shorten(kb_sim *sim, void *object, uint64_t arg)
 static void a_shortened_flit_is_found_on_both_sides_of_the_link(void **state)
 {
     (void)state;
-    bed b = bed_default();
+    bed b = bed_make("system.fidelity=flit");
     tamper(&b, KB_ROUTER, shorten, NULL);
     write_1k(&b);
     expect(&b, "sip0.cube0.r1c0: 1024 bytes in, 960 bytes out");
@@ -191,7 +191,7 @@ static void forgetful(kb_sim *sim, void *object, uint64_t arg)
 static void a_memory_that_loses_what_it_acknowledges_is_found(void **state)
 {
     (void)state;
-    bed b = bed_default();
+    bed b = bed_make("system.fidelity=flit");
     tamper(&b, KB_SRAM, NULL, forgetful);
     write_1k(&b);
     expect(&b, "sip0.cube0.sram: 1024 bytes came in, 0 were written");

@@ -217,6 +217,9 @@ static void large_buffers_change_nothing(void **state)
         random_sets sets = {.count = 0};
         char chiplets[CHIPLETS_SIZE];
         bed b = random_bed_with(&sets, chiplets, &rng);
+        bed_close(&b);
+        add_set(&sets, "system.fidelity", "flit");
+        b = bed_yaml(chiplets, sets.list);
         load off = burst(&b, (uint64_t)i);
         bed_close(&b);
         add_set(&sets, "system.flow_control.enabled", "true");

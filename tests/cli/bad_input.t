@@ -559,7 +559,7 @@ kernbench: a limit was reached at t = [0-9.]+ ns after 100 events \(--max-time, 
 
 # A limit of simulated time
 $ kernbench $ROOT/benches/gemm_single_pe.lua -q --max-time 500
-kernbench: a limit was reached at t = [0-9.]+ ns after 803 events \(--max-time, --max-events\) (re)
+kernbench: a limit was reached at t = [0-9.]+ ns after 580 events \(--max-time, --max-events\) (re)
 [4]
 
 # A probe that is not there
