@@ -583,5 +583,15 @@ function TestPlans:test_a_plan_in_use_is_neither_replaced_nor_removed()
   end)
 end
 
+function TestPlans:test_a_plan_that_connects_nobody_stands_beside_others()
+  simulate(function()
+    install(plans.ring(plans.cube(3)))
+    install { name = "alone", pes = { { sip = 0, cube = 0, pe = 0, directions = {} } } }
+    local out = vectors(3, 8)
+    launch(add_around(3, 8), vectors(3, 8), out)
+    lu.assertEquals(out:numpy():tolist(), sums(3, 8))
+  end)
+end
+
 helper.main { TestMessages = TestMessages, TestInPlace = TestInPlace, TestOneSided = TestOneSided,
   TestPlans = TestPlans, TestTime = TestTime }

@@ -57,6 +57,7 @@ kb_paddr kb_ipcq_register_of(const kb_ipcq_port *port)
 kb_ipcq_port *kb_ipcq_find_by_register(const kb_pe *pe, kb_paddr at)
 {
     for (kb_ipcq_block *block = pe->ipcq; block; block = block->next) {
+        if (!block->count) continue; /* a PE of a plan in which it has no neighbours */
         uint64_t first = kb_ipcq_register_of(&block->ports[0]).bits;
         uint64_t number = (at.bits - first) / KB_IPCQ_REGISTER_BYTES;
         if (at.bits >= first && number < block->count) return &block->ports[number];
