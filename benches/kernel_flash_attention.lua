@@ -5,13 +5,14 @@ local kernel = require "kernels.flash_attention"
 local reference = require "kernels.reference"
 
 local function run(args)
-  local H, S, D = args.H, args.S, args.D
+  local H, S, D, G = args.H, args.S, args.D, args.groups > 0 and args.groups or args.H
   local heads = torch.DPPolicy { pe = "row_wise", num_cubes = 1, pad = true }
+  local shared = G == H and heads or torch.DPPolicy { num_cubes = 1, num_pes = math.min(H, 8) }
   local random = np.random(1)
   local arrays, tensors = {}, {}
   for i, name in ipairs { "q", "k", "v" } do
-    arrays[i] = random:randn({ H, S, D }, "f16")
-    tensors[i] = torch.from_numpy(arrays[i], { dp = heads, name = name })
+    arrays[i] = random:randn({ name == "q" and H or G, S, D }, "f16")
+    tensors[i] = torch.from_numpy(arrays[i], { dp = name == "q" and heads or shared, name = name })
   end
   tensors[4] = torch.empty(H, S, D, { dtype = "f16", dp = heads, name = "out" })
 
@@ -31,6 +32,9 @@ end
 return {
   name = "kernel_flash_attention",
   description = "softmax(Q K^T) V of [H,S,D] in f16 over blocks of keys, heads cut over the PEs of a cube.",
-  args = { H = 8, S = 128, D = 64, block_q = 64, block_k = 64, causal = true },
+  args = {
+    H = 8, S = 128, D = 64, block_q = 64, block_k = 64, causal = true,
+    groups = { default = 0, help = "Heads of keys and values, which H / groups queries share; 0: H." },
+  },
   run = run,
 }

@@ -54,14 +54,21 @@ function M.gemm(a, b)
   return np.matmul(wide(a, b))
 end
 
---- q, k, v: (H, S, D)
+-- Every head of (G, S, D) as often as H heads of queries use it.
+local function shared(x, heads)
+  local groups, s, d = x.shape[1], x.shape[2], x.shape[3]
+  return x:reshape({ groups, 1, s, d }):broadcast_to({ groups, heads // groups, s, d }):reshape { heads, s, d }
+end
+
+--- q: (H, Q, D); k, v: (G, S, D), H a multiple of G. With `causal`, the queries are those of the last Q positions.
 function M.attention(q, k, v, causal)
   q, k, v = wide(q, k, v)
-  local s, d = q.shape[2], q.shape[3]
+  local rows, s, d = q.shape[2], k.shape[2], q.shape[3]
+  k, v = shared(k, q.shape[1]), shared(v, q.shape[1])
   local scores = np.matmul(q, k:transpose { 0, 2, 1 }) / math.sqrt(d)
   if causal then
-    local position = np.arange(0, s, 1, "i64")
-    scores = np.where(np.le(position, position:reshape { s, 1 }), scores, -math.huge)
+    local query = np.arange(s - rows, s, 1, "i64"):reshape { rows, 1 }
+    scores = np.where(np.le(np.arange(0, s, 1, "i64"), query), scores, -math.huge)
   end
   return np.matmul(M.softmax(scores), v)
 end

@@ -1,0 +1,244 @@
+-- Attention of one new token per user over a cache of keys and values that is cut by positions over all PEs, and
+-- over ranks if there are several (context parallelism).
+--
+-- q, out: (users, heads, D). keys, values: (PEs, users, groups, slots, D), cut row_wise, so that every PE holds
+-- [1, ...]: position p of a user is in slot p // all of PE p % all, where all = PEs x ranks, and the PEs of rank r
+-- are those from r x PEs on. So PEs share users of any length evenly, to one position. heads / groups queries
+-- share a head of keys and values. `lengths` has how many positions each user has, a sequence; `place` is
+-- {rank =, world =}, or nil for one rank.
+--
+-- Every PE attends to what it holds. Then the PEs of a SIP merge their states (see online_softmax): they halve the
+-- queries among them in log2(PEs) exchanges over the queues of `plan`, and each writes the queries that it ends with.
+-- A second launch that reads the states of all PEs from their memory takes longer for any number of queries: every
+-- one of those reads is a round trip.
+--
+-- With several ranks, `out` is (users x heads, D + 2) in f32: states (ol, m) side by side. The ranks gather them as
+-- (ranks, users x heads, D + 2), of which merge_ranks makes the attention.
+local softmax = require "kernels.online_softmax"
+local tl = require "kernbench.tl"
+
+local M = {}
+
+M.BLOCK = 1024           -- keys that are taken at a time
+M.STATE_BYTES = 3 << 20  -- of the states that are merged at a time
+
+--- Slots that hold positions 0 to context - 1 on `all` PEs.
+---@param context integer
+---@param all integer
+---@return integer
+function M.slots(context, all)
+  return -(-context // all)
+end
+
+-- How many of `length` positions PE `index` of `all` holds.
+local function held(length, index, all)
+  return math.max(0, (length - index + all - 1) // all)
+end
+
+-- ---- one PE's part ----
+
+-- What there is to do for users [from, to): {user, group, first, count}, in order; count = 0 if nothing.
+local function work_of(keys, from, to, lengths, place)
+  local groups, pes = keys.shape[3], keys.global_shape[1]
+  local index, all = keys.offset[1] + place.rank * pes, pes * place.world
+  local list = {}
+  for user = from, to - 1 do
+    local count = held(lengths[user + 1], index, all)
+    for group = 0, groups - 1 do
+      for first = 0, math.max(count, 1) - 1, M.BLOCK do
+        list[#list + 1] = { user = user, group = group, first = first, count = math.min(M.BLOCK, count - first),
+          last = first + M.BLOCK >= count }
+      end
+    end
+  end
+  return list
+end
+
+local function fetch(q, keys, values, item)
+  if not item or item.count == 0 then
+    return nil
+  end
+  local groups, slots, d = keys.shape[3], keys.shape[4], keys.shape[5]
+  local at, shape = ((item.user * groups + item.group) * slots + item.first) * d, { item.count, d }
+  local heads = q.shape[2]
+  local per = heads // groups
+  return { q = item.first == 0 and tl.load_async(q + (item.user * heads + item.group * per) * d, { per, d }),
+    k = tl.load_async(keys + at, shape), v = tl.load_async(values + at, shape) }
+end
+
+-- Scores (queries, keys): transposing them is cheaper than transposing the keys.
+local function scores_of(k, q_columns, scale)
+  return tl.trans(tl.dot(k, q_columns)) * scale
+end
+
+-- States of the queries of users [from, to), one below another.
+local function states_of(q, keys, values, from, to, lengths, place)
+  local d, per = q.shape[3], q.shape[2] // keys.shape[3]
+  local scale = 1 / math.sqrt(d)
+  local work, states, state, q_columns = work_of(keys, from, to, lengths, place), {}, nil, nil
+  local coming = fetch(q, keys, values, work[1])
+  for i, item in ipairs(work) do
+    local here = coming
+    coming = fetch(q, keys, values, work[i + 1])
+    if not here then
+      states[#states + 1] = softmax.nothing(per, d)
+    else
+      if here.q then q_columns = tl.trans(tl.wait(here.q)) end
+      state = softmax.step(state, scores_of(tl.wait(here.k), q_columns, scale), tl.wait(here.v))
+      if item.last then
+        states[#states + 1], state = softmax.packed(state), nil
+      end
+    end
+  end
+  return softmax.stacked(states)
+end
+
+-- ---- merging ----
+
+-- PEs in the exchanges: the greatest power of two.
+local function power_of_two(n)
+  local power = 1
+  while power * 2 <= n do power = power * 2 end
+  return power
+end
+
+--- What connects the PEs of every SIP for `attention`: to be given to engine:install_ipcq. PEs that exchange the
+--- most are the nearest.
+---@param machine {sips: integer, cubes: integer, pes: integer} runtime.machine
+---@param options {cubes?: integer, pes?: integer, n_slots?: integer, slot_size?: integer}? those that hold the cache
+---@return table plan
+function M.plan(machine, options)
+  options = options or {}
+  local pes, cubes = options.pes or machine.pes, options.cubes or machine.cubes
+  local n = pes * cubes
+  local power = power_of_two(n)
+  local plan = { name = "decode_attention", n_slots = options.n_slots or 4, slot_size = options.slot_size or 4096,
+    pes = {} }
+  local function direction(sip, name, peer)
+    return { name = name, peer_direction = name, peer = { sip, peer // pes, peer % pes } }
+  end
+  for sip = 0, machine.sips - 1 do
+    for index = 0, n - 1 do
+      local directions, bit = {}, 1
+      while index < power and bit < power do
+        directions[#directions + 1] = direction(sip, "merge" .. bit, index ~ bit)
+        bit = bit * 2
+      end
+      local fold = index ~ power
+      if fold < n and (index >= power or index + power < n) then
+        directions[#directions + 1] = direction(sip, "merge" .. power, fold)
+      end
+      plan.pes[#plan.pes + 1] = { sip = sip, cube = index // pes, pe = index % pes, directions = directions }
+    end
+  end
+  return plan
+end
+
+local function send(direction, state)
+  tl.send(direction, state.m)
+  tl.send(direction, state.ol)
+end
+
+local function post(direction, rows, d)
+  return { tl.recv_async(direction, { rows, 1 }), tl.recv_async(direction, { rows, d + 1 }) }
+end
+
+local function received(posted)
+  return { m = tl.wait(posted[1]), ol = tl.wait(posted[2]) }
+end
+
+-- Merge the states of `n` PEs: each ends with some of the rows. Returns the first of them and the merged state, or
+-- nil if this PE ends with none.
+local function halve(state, index, n, d)
+  local power, rows, first = power_of_two(n), state.m.shape[1], 0
+  local fold = "merge" .. power
+  if index >= power then
+    send(fold, state)
+    return nil
+  elseif index + power < n then
+    state = softmax.merge(state, received(post(fold, rows, d)))
+  end
+  local bit = 1
+  while bit < power do
+    local direction, low = "merge" .. bit, (rows + 1) // 2
+    local upper = index & bit ~= 0
+    local keep, give = upper and rows - low or low, upper and low or rows - low
+    local coming = keep > 0 and post(direction, keep, d)
+    if give > 0 then send(direction, softmax.rows(state, upper and 0 or low, give)) end
+    if keep == 0 then
+      return nil
+    end
+    state = softmax.merge(softmax.rows(state, upper and low or 0, keep), received(coming))
+    first, rows, bit = first + (upper and low or 0), keep, bit * 2
+  end
+  return first, state
+end
+
+-- ---- where results go ----
+
+local function store(out, first, state, d)
+  if out.dtype == "f32" and out.shape[#out.shape] == d + 2 then
+    tl.store_async(out + first * (d + 2), tl.cat(state.ol, state.m, 1))
+  else
+    tl.store_async(out + first * d, tl.cast(softmax.finish(state), out.dtype))
+  end
+end
+
+local ALONE = { rank = 0, world = 1 }
+
+-- Users whose states are merged at a time.
+local function users_at_once(q)
+  return math.max(1, M.STATE_BYTES // (q.shape[2] * (q.shape[3] + 2) * 4))
+end
+
+--- The attention, merged within the SIP. Rings as of `plan`, which has the PEs that hold the cache.
+function M.attention(q, keys, values, out, lengths, place)
+  local users, heads, d = q.shape[1], q.shape[2], q.shape[3]
+  local some = users_at_once(q)
+  for from = 0, users - 1, some do
+    local states = states_of(q, keys, values, from, math.min(from + some, users), lengths, place or ALONE)
+    local first, state = halve(states, keys.offset[1], keys.global_shape[1], d)
+    if first then store(out, from * heads + first, state, d) end
+  end
+end
+
+-- Rows [first, first + count) of n parts, each behind a pointer, merged.
+local function merged(sources, first, count, d)
+  local width = d + 2
+  local function begin(i)
+    return sources[i] and tl.load_async(sources[i] + first * width, { count, width })
+  end
+  local state, coming = nil, begin(1)
+  for i = 1, #sources do
+    local x = tl.wait(coming)
+    coming = begin(i + 1)
+    local one = { ol = tl.narrow(x, 1, 0, d + 1), m = tl.narrow(x, 1, d + 1, 1) }
+    state = state and softmax.merge(state, one) or one
+  end
+  return state
+end
+
+-- This PE's share of `rows`: the first and how many.
+local function share(rows, index, n)
+  local per = -(-rows // n)
+  local first = math.min(rows, index * per)
+  return first, math.min(per, rows - first)
+end
+
+-- Blocks of rows that fit into TCM a few times.
+local function each_block(rows, index, n, d, body)
+  local first, count = share(rows, index, n)
+  local some = math.max(1, M.STATE_BYTES // ((d + 2) * 4 * 3))
+  for at = first, first + count - 1, some do body(at, math.min(some, first + count - at)) end
+end
+
+--- The states of all ranks, (ranks, users x heads, D + 2) in one piece, merged: every PE some of the queries.
+function M.merge_ranks(gathered, out, world, rows, d)
+  local sources, n = {}, tl.num_programs(0) * tl.num_programs(1)
+  for rank = 0, world - 1 do sources[rank + 1] = gathered + rank * rows * (d + 2) end
+  each_block(rows, tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), n, d, function(first, count)
+    store(out, first, merged(sources, first, count, d), d)
+  end)
+end
+
+return M
