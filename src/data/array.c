@@ -54,38 +54,86 @@ int kb_array_check_size(kb_dtype dtype, int rank, const size_t *shape, size_t *c
 
 /* Aligned here: malloc reuses small blocks much faster than aligned_alloc does, smaller ones yet
  * faster. */
-static kb_array *allocate(size_t nbytes)
+static kb_array *allocate_small(size_t nbytes)
 {
     uintptr_t align = nbytes < ALIGN ? MALLOC_ALIGN : ALIGN;
     size_t slack = align - MALLOC_ALIGN + (0 - sizeof(kb_array)) % MALLOC_ALIGN;
     kb_array *array = malloc(sizeof *array + slack + nbytes);
-    if (array) array->data = (char *)(array + 1) + ((0 - (uintptr_t)(array + 1)) & (align - 1));
+    if (!array) return NULL;
+    array->data = (char *)(array + 1) + ((0 - (uintptr_t)(array + 1)) & (align - 1));
+    array->contents = NULL;
     return array;
 }
 
-int kb_array_create(kb_dtype dtype, int rank, const size_t *shape, kb_array **out, kb_err *err)
+/* Takes over the contents. */
+static kb_array *allocate_over(kb_contents *contents, void *data)
+{
+    kb_array *array = malloc(sizeof *array);
+    if (!array) {
+        kb_contents_release(contents);
+        return NULL;
+    }
+    array->data = data;
+    array->contents = contents;
+    return array;
+}
+
+static kb_array *allocate(size_t nbytes, bool zero)
+{
+    if (nbytes >= KB_CONTENTS_LARGE) {
+        kb_contents *contents = zero ? kb_contents_zeros(nbytes) : kb_contents_create(nbytes);
+        return contents ? allocate_over(contents, contents->data) : NULL;
+    }
+    kb_array *array = allocate_small(nbytes);
+    if (array && zero) memset(array->data, 0, nbytes);
+    return array;
+}
+
+static void describe(kb_array *array, kb_dtype dtype, int rank, const size_t *shape, size_t count)
+{
+    array->dtype = dtype;
+    array->rank = rank;
+    array->count = count;
+    array->nbytes = count * kb_dtype_size(dtype);
+    atomic_init(&array->refs, 1);
+    for (int i = 0; i < rank; i++) array->shape[i] = shape[i];
+}
+
+static int create(kb_dtype dtype, int rank, const size_t *shape, bool zero, kb_array **out,
+                  kb_err *err)
 {
     size_t count;
     int code = kb_array_check_size(dtype, rank, shape, &count, err);
     if (code) return code;
     size_t nbytes = count * kb_dtype_size(dtype);
-    kb_array *array = allocate(nbytes);
+    kb_array *array = allocate(nbytes, zero);
     if (!array) return kb_fail(err, KB_ELIMIT, "out of memory: an array of %zu bytes", nbytes);
-    array->dtype = dtype;
-    array->rank = rank;
-    array->count = count;
-    array->nbytes = nbytes;
-    atomic_init(&array->refs, 1);
-    for (int i = 0; i < rank; i++) array->shape[i] = shape[i];
+    describe(array, dtype, rank, shape, count);
     *out = array;
     return 0;
 }
 
+int kb_array_create(kb_dtype dtype, int rank, const size_t *shape, kb_array **out, kb_err *err)
+{
+    return create(dtype, rank, shape, false, out, err);
+}
+
 int kb_array_zeros(kb_dtype dtype, int rank, const size_t *shape, kb_array **out, kb_err *err)
 {
-    int code = kb_array_create(dtype, rank, shape, out, err);
-    if (code == 0) memset((*out)->data, 0, (*out)->nbytes);
-    return code;
+    return create(dtype, rank, shape, true, out, err);
+}
+
+int kb_array_over(kb_contents *contents, void *data, kb_dtype dtype, int rank, const size_t *shape,
+                  kb_array **out, kb_err *err)
+{
+    size_t count;
+    int code = kb_array_check_size(dtype, rank, shape, &count, err);
+    if (code) return code;
+    kb_array *array = allocate_over(kb_contents_retain(contents), data);
+    if (!array) return kb_fail(err, KB_ELIMIT, "out of memory");
+    describe(array, dtype, rank, shape, count);
+    *out = array;
+    return 0;
 }
 
 kb_array *kb_array_retain(kb_array *array)
@@ -99,9 +147,11 @@ void kb_array_release(kb_array *array)
     /* acq_rel: the thread that frees has seen what every other holder wrote before letting go. The
      * only holder need not count down. */
     if (!array) return;
-    if (atomic_load_explicit(&array->refs, memory_order_acquire) == 1 ||
-        atomic_fetch_sub_explicit(&array->refs, 1, memory_order_acq_rel) == 1)
-        free(array);
+    if (atomic_load_explicit(&array->refs, memory_order_acquire) > 1 &&
+        atomic_fetch_sub_explicit(&array->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    kb_contents_release(array->contents);
+    free(array);
 }
 
 void kb_array_fill(kb_array *array, kb_dtype from, const void *value)

@@ -1,8 +1,9 @@
 /* Host arrays: a type, a shape, and elements in C order without gaps.
  *
- * Every array is contiguous and owns its storage, which is aligned to 64 bytes, or to 16 if it is
- * smaller than that; slices and transposes are copies. Rank 0 is a scalar: one element. Extents may
- * be 0.
+ * Every array is contiguous, its storage aligned to 64 bytes, or to 16 if it is smaller than that;
+ * slices and transposes are copies. Elements are behind the struct, or, of a large array, in
+ * contents of their own. An array over contents that others hold, too, is only read. Rank 0 is a
+ * scalar: one element. Extents may be 0.
  *
  * Ownership: reference counted. A function that returns an array through `kb_array **out` hands the
  * caller one reference; `out` is untouched on failure. Arguments are borrowed. The count is atomic;
@@ -15,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "base/err.h"
+#include "data/contents.h"
 #include "data/dtype.h"
 
 enum { KB_MAX_RANK = 8 };
@@ -27,6 +29,7 @@ typedef struct kb_array {
     size_t count;  /* elements */
     size_t nbytes; /* count * element size */
     void *data;
+    kb_contents *contents; /* in which the data lie; null: behind this struct */
 } kb_array;
 
 /* A rectangle of elements: per dimension start, how many, and how far apart (>= 1). */
@@ -38,6 +41,10 @@ typedef struct kb_region {
  * bytes than the machine has memory. */
 int kb_array_create(kb_dtype dtype, int rank, const size_t *shape, kb_array **out, kb_err *err);
 int kb_array_zeros(kb_dtype dtype, int rank, const size_t *shape, kb_array **out, kb_err *err);
+
+/* The elements at `data` in the contents, aligned, of which it takes a reference of its own. */
+int kb_array_over(kb_contents *contents, void *data, kb_dtype dtype, int rank, const size_t *shape,
+                  kb_array **out, kb_err *err);
 
 /* What kb_array_create checks, without creating: the element count of a shape. */
 int kb_array_check_size(kb_dtype dtype, int rank, const size_t *shape, size_t *count, kb_err *err);

@@ -288,7 +288,7 @@ static int run_atomic(kb_log_entry *entry, kb_err *err)
     return status ? status : kb_atomic_run(&args, &entry->atomic.pieces, old->array, err);
 }
 
-int kb_log_entry_run(kb_log_entry *entry, kb_executor *executor, kb_err *err)
+static int run(kb_log_entry *entry, kb_executor *executor, kb_err *err)
 {
     switch (entry->op) {
     case KB_LOG_LOAD:
@@ -303,4 +303,35 @@ int kb_log_entry_run(kb_log_entry *entry, kb_executor *executor, kb_err *err)
     default:
         return run_gemm(entry, executor, err);
     }
+}
+
+/* Did the entries that make what it reads fail, or did their kernels end before they were logged?
+ */
+static bool lacks_input(const kb_log_uses *uses)
+{
+    for (int i = 0; i < uses->count; i++)
+        if (uses->use[i].value && uses->use[i].how & KB_LOG_READS && !uses->use[i].value->array)
+            return true;
+    return false;
+}
+
+static void unmake_outputs(const kb_log_uses *uses)
+{
+    for (int i = 0; i < uses->count; i++) {
+        kb_value *value = uses->use[i].value;
+        if (!value || !(uses->use[i].how & KB_LOG_WRITES)) continue;
+        kb_array_release(value->array);
+        value->array = NULL;
+    }
+}
+
+int kb_log_entry_run(kb_log_entry *entry, kb_executor *executor, kb_err *err)
+{
+    kb_log_uses uses;
+    kb_log_entry_uses(entry, &uses);
+    if (lacks_input(&uses)) /* the failure before it in the log is the one that is reported */
+        return kb_fail(err, KB_EFAILED, "an operation uses a tile that nothing has computed");
+    int status = run(entry, executor, err);
+    if (status) unmake_outputs(&uses);
+    return status;
 }

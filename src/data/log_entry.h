@@ -7,7 +7,8 @@
  *
  * kb_log_entry_run may be called on any thread, while others run: it sees the entry alone, never
  * the log, the table of memory blocks, or the simulation. Hence kb_oplog_append resolves each piece
- * of memory to its host address, and inputs are there: whoever wrote them has run before. */
+ * of memory to its host address, and inputs are there if they could be computed: whoever writes
+ * them has run before. */
 #ifndef KB_DATA_LOG_ENTRY_H
 #define KB_DATA_LOG_ENTRY_H
 
@@ -88,8 +89,9 @@ void kb_log_entry_uses(kb_log_entry *entry, kb_log_uses *uses);
  * what comes out. */
 uint64_t kb_log_entry_cost(const kb_log_entry *entry);
 
-/* Fills in the arrays of the values it writes, or the memory. The executor, whose task this is part
- * of, may help with a large product; null: none. */
+/* Fills in the arrays of the values it writes, or the memory; on failure, the values have none.
+ * KB_EFAILED if one that it reads has none. The executor, whose task this is part of, may help with
+ * a large product; null: none. */
 int kb_log_entry_run(kb_log_entry *entry, kb_executor *executor, kb_err *err);
 
 /* Move it to where nothing is yet; it is empty then. */

@@ -1,29 +1,11 @@
 #include "data/memory.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-/* Blocks from this size on are mapped on their own, in large pages where the system has them: a
- * fault for every 4 KB would cost more than the copy that touches them. */
-enum { LARGE_BYTES = 4 << 20 };
-
-static unsigned char *take_host(uint64_t bytes)
-{
-    if (bytes < LARGE_BYTES) return calloc(bytes, 1);
-    void *host = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (host == MAP_FAILED) return NULL;
-    madvise(host, bytes, MADV_HUGEPAGE);
-    return host;
-}
 
 void kb_memory_block_fini(kb_memory_block *block)
 {
     kb_access_index_destroy(block->accesses);
-    if (block->bytes < LARGE_BYTES)
-        free(block->host);
-    else
-        munmap(block->host, block->bytes);
+    kb_contents_release(block->contents);
 }
 
 void kb_memory_fini(kb_memory *memory)
@@ -46,19 +28,23 @@ static size_t blocks_up_to(const kb_memory *memory, uint64_t base)
     return low;
 }
 
+static int no_memory(uint64_t bytes, kb_err *err)
+{
+    return kb_fail(err, KB_ELIMIT,
+                   "no host memory for %llu bytes of tensor contents; use --no-data for timing "
+                   "alone",
+                   (unsigned long long)bytes);
+}
+
 int kb_memory_add(kb_memory *memory, kb_paddr base, uint64_t bytes, kb_err *err)
 {
-    unsigned char *host = take_host(bytes);
-    if (!host)
-        return kb_fail(err, KB_ELIMIT,
-                       "no host memory for %llu bytes of tensor contents; use --no-data for timing "
-                       "alone",
-                       (unsigned long long)bytes);
+    kb_contents *contents = kb_contents_zeros(bytes);
+    if (!contents) return no_memory(bytes, err);
     size_t at = blocks_up_to(memory, base.bits);
     kb_vec_push(&memory->blocks, ((kb_memory_block){0}));
     kb_memory_block *block = &memory->blocks.data[at];
     memmove(block + 1, block, (memory->blocks.count - 1 - at) * sizeof *block);
-    *block = (kb_memory_block){.base = base.bits, .bytes = bytes, .host = host};
+    *block = (kb_memory_block){.base = base.bits, .bytes = bytes, .contents = contents};
     memory->bytes += bytes;
     if (memory->bytes > memory->peak_bytes) memory->peak_bytes = memory->bytes;
     return KB_OK;
@@ -91,10 +77,33 @@ kb_memory_block *kb_memory_block_at(const kb_memory *memory, kb_paddr pa, uint64
     return offset <= block->bytes && bytes <= block->bytes - offset ? block : NULL;
 }
 
-unsigned char *kb_memory_at(const kb_memory *memory, kb_paddr pa, uint64_t bytes)
+const unsigned char *kb_memory_at(const kb_memory *memory, kb_paddr pa, uint64_t bytes)
 {
     const kb_memory_block *block = kb_memory_block_at(memory, pa, bytes);
-    return block ? block->host + (pa.bits - block->base) : NULL;
+    return block ? block->contents->data + (pa.bits - block->base) : NULL;
+}
+
+unsigned char *kb_memory_block_own(kb_memory_block *block, bool keep, kb_err *err)
+{
+    block->written = block->loaded = 0;
+    if (!kb_contents_is_shared(block->contents)) return block->contents->data;
+    kb_contents *own = kb_contents_create(block->bytes);
+    if (!own) {
+        no_memory(block->bytes, err);
+        return NULL;
+    }
+    if (keep) memcpy(own->data, block->contents->data, block->bytes);
+    kb_contents_release(block->contents);
+    block->contents = own;
+    return own->data;
+}
+
+void kb_memory_block_share(kb_memory_block *block, kb_memory_block *with)
+{
+    block->written = block->loaded = with->written = 0;
+    kb_contents *old = block->contents;
+    block->contents = kb_contents_retain(with->contents);
+    kb_contents_release(old);
 }
 
 void kb_pieces_gather(const kb_pieces *pieces, void *to)

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <pthread.h>
 
+#include "data/share.h"
+
 /* What is worth a task of its own, and what a batch should come to, by kb_log_entry_cost. */
 enum { ALONE_NS = 50000, BATCH_NS = 100000 };
 
@@ -31,7 +33,7 @@ typedef struct kb_log_batch {
     kb_vec(task_use) after;
     const kb_task *waits_for_large; /* of those it comes after; or null */
     uint64_t cost, bytes;
-    kb_memory_block doomed; /* to be freed at the end of the batch; host may be null */
+    kb_memory_block doomed; /* to be freed at the end of the batch; contents may be null */
     struct kb_log_batch *next_spare, *next_made;
 } kb_log_batch;
 
@@ -48,6 +50,7 @@ struct kb_oplog {
     kb_task_list found;         /* what the entry at hand comes after */
     kb_task_list after;         /* what the batch at hand comes after */
     uint64_t appended, appended_bytes, serials;
+    uint64_t period; /* counts when everything has been executed */
 
     /* shared */
     atomic_ullong executed, executed_bytes;
@@ -74,40 +77,11 @@ static void record_failure(kb_oplog *log, uint64_t index, const kb_err *err)
     pthread_mutex_unlock(&log->failure_lock);
 }
 
-/* Did the entries that make what it reads fail, or did their kernels end before they were logged?
- */
-static bool lacks_input(const kb_log_uses *uses)
-{
-    for (int i = 0; i < uses->count; i++)
-        if (uses->use[i].value && uses->use[i].how & KB_LOG_READS && !uses->use[i].value->array)
-            return true;
-    return false;
-}
-
-static void unmake_outputs(const kb_log_uses *uses)
-{
-    for (int i = 0; i < uses->count; i++) {
-        kb_value *value = uses->use[i].value;
-        if (!value || !(uses->use[i].how & KB_LOG_WRITES)) continue;
-        kb_array_release(value->array);
-        value->array = NULL;
-    }
-}
-
 static void run_entry(kb_oplog *log, kb_executor *executor, kb_log_entry *entry)
 {
-    kb_log_uses uses;
-    kb_log_entry_uses(entry, &uses);
     kb_err err = {0};
     if (atomic_load_explicit(&log->dropped, memory_order_relaxed)) return;
-    if (lacks_input(&uses)) { /* the failure before it in the log is the one that is reported */
-        kb_fail(&err, KB_EFAILED, "an operation uses a tile that nothing has computed");
-    } else {
-        err.code = kb_log_entry_run(entry, executor, &err);
-        if (!err.code) return;
-        unmake_outputs(&uses);
-    }
-    record_failure(log, entry->index, &err);
+    if (kb_log_entry_run(entry, executor, &err)) record_failure(log, entry->index, &err);
 }
 
 static void run_batch(kb_executor *executor, kb_task *task)
@@ -118,7 +92,7 @@ static void run_batch(kb_executor *executor, kb_task *task)
         run_entry(log, executor, &batch->entries.data[i]);
         kb_log_entry_fini(&batch->entries.data[i]);
     }
-    if (batch->doomed.host) kb_memory_block_fini(&batch->doomed);
+    if (batch->doomed.contents) kb_memory_block_fini(&batch->doomed);
     atomic_fetch_add_explicit(&log->executed, batch->entries.count, memory_order_relaxed);
     atomic_fetch_add_explicit(&log->executed_bytes, batch->bytes, memory_order_relaxed);
 }
@@ -245,7 +219,7 @@ static kb_memory_block *resolve(kb_oplog *log, kb_piece *piece)
 {
     kb_memory_block *block = kb_memory_block_at(log->memory, piece->pa, kb_piece_span(piece));
     assert(block);
-    piece->host = block->host + (piece->pa.bits - block->base);
+    piece->host = block->contents->data + (piece->pa.bits - block->base);
     return block;
 }
 
@@ -332,6 +306,41 @@ static uint32_t order(kb_oplog *log, kb_log_batch *batch)
     return cut;
 }
 
+static void find_tasks(kb_oplog *log, kb_access_index *accesses)
+{
+    log->found.count = 0;
+    if (accesses) kb_access_tasks(accesses, access_pending, &log->found);
+}
+
+/* Give back what a block has had, after what has been found. */
+static void doom(kb_oplog *log, const kb_memory_block *block)
+{
+    if (log->open[0]) submit(log, log->open[0]);
+    kb_log_batch *batch = open_batch(log, 0);
+    batch->doomed = *block;
+    order(log, batch);
+    submit(log, batch);
+}
+
+/* Blocks that are about to be written get contents of their own. Who has been found to read the
+ * former ones may do so. */
+static void prepare_writes(kb_oplog *log, const kb_log_uses *uses)
+{
+    for (int i = 0; i < uses->count; i++) {
+        const kb_pieces *pieces = uses->use[i].pieces;
+        if (!pieces || !(uses->use[i].how & KB_LOG_WRITES)) continue;
+        for (size_t p = 0; p < pieces->count; p++) {
+            const kb_piece *piece = &pieces->data[p];
+            kb_memory_block *block =
+                kb_memory_block_at(log->memory, piece->pa, kb_piece_span(piece));
+            kb_memory_block former = {.contents = kb_share_write(block, log->period)};
+            if (!former.contents) continue;
+            find_tasks(log, block->accesses);
+            doom(log, &former);
+        }
+    }
+}
+
 static uint64_t value_bytes(const kb_log_uses *uses)
 {
     uint64_t bytes = 0;
@@ -366,7 +375,16 @@ static kb_log_entry *new_entry(kb_log_batch *batch)
 void kb_oplog_append(kb_oplog *log, kb_log_entry *entry)
 {
     kb_log_uses uses;
+    if (kb_share_load(log->memory, log->period, entry)) {
+        kb_log_entry done;
+        kb_log_entry_move(&done, entry);
+        kb_log_entry_fini(&done);
+        log->appended++;
+        atomic_fetch_add_explicit(&log->executed, 1, memory_order_relaxed);
+        return;
+    }
     kb_log_entry_uses(entry, &uses);
+    prepare_writes(log, &uses);
     log->found.count = 0;
     find_makers(log, &uses);
     uint64_t cost = kb_log_entry_cost(entry);
@@ -402,6 +420,7 @@ int kb_oplog_run(kb_oplog *log, kb_err *err)
 {
     submit_all(log);
     kb_executor_wait(log->executor, NULL);
+    log->period++;
     return first_failure(log, err);
 }
 
@@ -417,12 +436,6 @@ int kb_oplog_run_for(kb_oplog *log, const kb_value *value, kb_err *err)
     return value->array ? KB_OK : kb_oplog_run(log, err);
 }
 
-static void find_tasks(kb_oplog *log, kb_access_index *accesses)
-{
-    log->found.count = 0;
-    if (accesses) kb_access_tasks(accesses, access_pending, &log->found);
-}
-
 void kb_oplog_run_block(kb_oplog *log, kb_paddr base)
 {
     kb_memory_block *block = kb_memory_block_at(log->memory, base, 1);
@@ -436,11 +449,7 @@ void kb_oplog_remove_block(kb_oplog *log, kb_paddr base)
     kb_memory_block block;
     if (!kb_memory_detach(log->memory, base, &block)) return;
     find_tasks(log, block.accesses);
-    if (log->open[0]) submit(log, log->open[0]);
-    kb_log_batch *batch = open_batch(log, 0);
-    batch->doomed = block;
-    order(log, batch);
-    submit(log, batch);
+    doom(log, &block);
 }
 
 /* ---- life ---- */
@@ -450,6 +459,7 @@ kb_oplog *kb_oplog_create(kb_memory *memory, int threads)
     kb_oplog *log = kb_xcalloc(1, sizeof *log);
     log->memory = memory;
     log->streams = STREAMS;
+    log->period = 1;
     log->executor = kb_executor_create(threads, run_batch);
     pthread_mutex_init(&log->failure_lock, NULL);
     return log;

@@ -15,6 +15,9 @@
  * are worth a thread's while, a large entry alone. What the log holds is bounded: beyond a number
  * of entries or of bytes in their values, appending executes some first.
  *
+ * Memory and values may share contents (data/share.h): a load from memory at rest is executed at
+ * once, by sharing, and a write to memory that shares its contents makes a copy first.
+ *
  * A failure leaves the entry's values without arrays and memory as it was; entries that need such a
  * value are left out. Every kb_oplog_run from then on returns the failure that comes first in the
  * order of the log. */

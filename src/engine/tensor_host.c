@@ -1,4 +1,5 @@
 /* Elements of tensors between host and device: the bytes that move, and the contents. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/host_work.h"
@@ -185,11 +186,10 @@ int kb_tensor_start_read(kb_tensor *t, const kb_region *region, kb_host_work **o
 
 /* ---- contents ---- */
 
-/* Copy a part between a dense array of the region's extents and a shard's copy. */
-static void copy_part(const kb_tensor *t, const kb_shard *shard, const kb_region *region,
-                      const part *p, void *array, bool to_device)
+/* Copy a part between a dense array of the region's extents and a copy of the piece. */
+static void copy_part(const kb_tensor *t, const kb_tensor_piece *piece, const kb_region *region,
+                      const part *p, void *array, void *device, bool to_device)
 {
-    const kb_tensor_piece *piece = &t->pieces[shard->piece];
     size_t element = kb_dtype_size(t->dtype), here = 0, there = 0;
     size_t array_strides[KB_MAX_RANK], strides[KB_MAX_RANK];
     kb_strides(t->rank, region->extent, array_strides);
@@ -199,28 +199,69 @@ static void copy_part(const kb_tensor *t, const kb_shard *shard, const kb_region
         there += p->in_piece[d] * strides[d];
         strides[d] *= p->step[d];
     }
-    char *host = (char *)array + here * element;
-    unsigned char *device = kb_memory_at(&t->engine->memory, shard->pa, piece->bytes);
-    device += there * element;
+    char *host = (char *)array + here * element, *at = (char *)device + there * element;
     if (to_device)
-        kb_copy_strided(element, t->rank, p->extent, device, strides, host, array_strides);
+        kb_copy_strided(element, t->rank, p->extent, at, strides, host, array_strides);
     else
-        kb_copy_strided(element, t->rank, p->extent, host, array_strides, device, strides);
+        kb_copy_strided(element, t->rank, p->extent, host, array_strides, at, strides);
+}
+
+static bool is_whole_piece(const kb_tensor *t, const kb_tensor_piece *piece, const part *p)
+{
+    for (int d = 0; d < t->rank; d++)
+        if (p->extent[d] != piece->extent[d]) return false;
+    return true;
+}
+
+typedef struct scatter {
+    const kb_tensor *t;
+    const kb_region *region;
+    const kb_array *array;
+    const kb_contents **before; /* by piece: what its first copy had; others may have shared it */
+} scatter;
+
+static kb_memory_block *block_of(const kb_tensor *t, uint32_t s)
+{
+    return kb_memory_block_at(&t->engine->memory, t->shards[s].pa,
+                              t->pieces[t->shards[s].piece].bytes);
+}
+
+/* Copies of a piece that are the same share their contents, before and after. */
+static int scatter_to(scatter *to, uint32_t s, const part *p, kb_err *err)
+{
+    const kb_tensor *t = to->t;
+    const kb_shard *shard = &t->shards[s];
+    const kb_tensor_piece *piece = &t->pieces[shard->piece];
+    bool all = is_whole_piece(t, piece, p);
+    kb_oplog_run_block(t->engine->log, shard->pa);
+    kb_memory_block *block = block_of(t, s);
+    if (s == piece->first_shard) {
+        to->before[shard->piece] = block->contents;
+    } else if (all || block->contents == to->before[shard->piece]) {
+        kb_memory_block_share(block, block_of(t, piece->first_shard));
+        return KB_OK;
+    }
+    unsigned char *device = kb_memory_block_own(block, !all, err);
+    if (!device) return KB_ELIMIT;
+    copy_part(t, piece, to->region, p, to->array->data, device, true);
+    return KB_OK;
 }
 
 int kb_tensor_scatter(kb_tensor *t, const kb_region *region, const kb_array *array, kb_err *err)
 {
-    (void)err; /* what failed in the log is reported to whoever reads */
+    if (!t->engine->data) return KB_OK;
     kb_region all = whole(t);
-    if (!region) region = &all;
+    scatter to = {.t = t, .region = region ? region : &all, .array = array};
+    to.before = kb_xcalloc(t->piece_count, sizeof *to.before);
     part p;
-    for (uint32_t s = 0; t->engine->data && s < t->shard_count; s++) {
+    int status = KB_OK;
+    for (uint32_t s = 0; !status && s < t->shard_count; s++) {
         const kb_shard *shard = &t->shards[s];
-        if (shard->shared || !meet(t, region, &t->pieces[shard->piece], &p)) continue;
-        kb_oplog_run_block(t->engine->log, shard->pa);
-        copy_part(t, shard, region, &p, array->data, true);
+        if (!shard->shared && meet(t, to.region, &t->pieces[shard->piece], &p))
+            status = scatter_to(&to, s, &p, err);
     }
-    return KB_OK;
+    free(to.before);
+    return status;
 }
 
 int kb_tensor_gather(kb_tensor *t, const kb_region *region, kb_array **out, kb_err *err)
@@ -232,6 +273,7 @@ int kb_tensor_gather(kb_tensor *t, const kb_region *region, kb_array **out, kb_e
     part p;
     for (uint32_t i = 0; !status && i < t->piece_count; i++)
         if (meet(t, region, &t->pieces[i], &p))
-            copy_part(t, &t->shards[t->pieces[i].first_shard], region, &p, (*out)->data, false);
+            copy_part(t, &t->pieces[i], region, &p, (*out)->data,
+                      block_of(t, t->pieces[i].first_shard)->contents->data, false);
     return status;
 }

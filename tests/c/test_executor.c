@@ -82,9 +82,14 @@ static kb_paddr block_base(uint32_t block)
     return (kb_paddr){0x100000 + (uint64_t)block * 2 * BLOCK_BYTES};
 }
 
+static kb_memory_block *block_at(const program *p, uint32_t block)
+{
+    return kb_memory_block_at(&p->memory, block_base(block), BLOCK_BYTES);
+}
+
 static void fill_block(program *p, uint32_t block)
 {
-    unsigned char *bytes = kb_memory_at(&p->memory, block_base(block), BLOCK_BYTES);
+    unsigned char *bytes = kb_memory_block_own(block_at(p, block), false, NULL);
     for (size_t i = 0; i < BLOCK_BYTES; i++) bytes[i] = (unsigned char)kb_rng_below(&p->rng, 256);
 }
 
@@ -92,7 +97,7 @@ static void resolve(program *p, kb_pieces *pieces)
 {
     for (size_t i = 0; i < pieces->count; i++) {
         kb_piece *piece = &pieces->data[i];
-        piece->host = kb_memory_at(&p->memory, piece->pa, kb_piece_span(piece));
+        piece->host = (unsigned char *)kb_memory_at(&p->memory, piece->pa, kb_piece_span(piece));
     }
 }
 
@@ -101,14 +106,10 @@ static void run_now(program *p, kb_log_entry *entry)
 {
     kb_log_uses uses;
     kb_log_entry_uses(entry, &uses);
-    bool lacks = false;
-    for (int i = 0; i < uses.count; i++) {
+    for (int i = 0; i < uses.count; i++)
         if (uses.use[i].pieces) resolve(p, uses.use[i].pieces);
-        lacks = lacks ||
-                (uses.use[i].how == KB_LOG_READS && uses.use[i].value && !uses.use[i].value->array);
-    }
     kb_err err = {0};
-    if (!lacks && kb_log_entry_run(entry, NULL, &err) && !p->failure.code) p->failure = err;
+    if (kb_log_entry_run(entry, NULL, &err) && !p->failure.code) p->failure = err;
     kb_log_entry_fini(entry);
 }
 
@@ -141,12 +142,13 @@ static void keep(program *p, kb_value *value)
     *place = value;
 }
 
-/* A tile somewhere: dense, the rows of a wider matrix, or many small pieces. */
+/* A tile somewhere: dense, perhaps aligned, the rows of a wider matrix, or many small pieces. */
 static kb_pieces somewhere(program *p)
 {
     kb_pieces pieces = {0};
     kb_paddr base = block_base(kb_rng_below(&p->rng, BLOCKS));
-    uint32_t how = kb_rng_below(&p->rng, 4), at = 4 * kb_rng_below(&p->rng, 1024);
+    uint32_t how = kb_rng_below(&p->rng, 6), at = 4 * kb_rng_below(&p->rng, 1024);
+    if (how == 2) at = 64 * (at / 64);
     if (how == 0)
         for (uint32_t i = 0; i < EDGE; i++) {
             uint64_t offset = 4 * (uint64_t)kb_rng_below(&p->rng, BLOCK_BYTES / 4 - EDGE);
@@ -154,7 +156,7 @@ static kb_pieces somewhere(program *p)
                 &pieces,
                 ((kb_piece){.pa = kb_paddr_plus(base, offset), .rows = 1, .row_bytes = EDGE * 4}));
         }
-    else if (how == 1)
+    else if (how <= 2)
         kb_vec_push(
             &pieces,
             ((kb_piece){.pa = kb_paddr_plus(base, at), .rows = 1, .row_bytes = TILE_BYTES}));
@@ -241,20 +243,40 @@ static void emit_failure(program *p, kb_binary_op op)
     emit(p, next);
 }
 
-/* From outside: new contents, or a block that gives way to another at the same address. */
+/* A block gives way to another at the same address. */
+static void replace_block(program *p, uint32_t block)
+{
+    if (p->log)
+        kb_oplog_remove_block(p->log, block_base(block));
+    else
+        kb_memory_remove(&p->memory, block_base(block));
+    assert_int_equal(kb_memory_add(&p->memory, block_base(block), BLOCK_BYTES, NULL), 0);
+}
+
+/* A block becomes like another: with a log it shares that one's contents, without it copies them.
+ */
+static void liken_block(program *p, uint32_t block, uint32_t to)
+{
+    if (p->log)
+        kb_memory_block_share(block_at(p, block), block_at(p, to));
+    else
+        memcpy(block_at(p, block)->contents->data, block_at(p, to)->contents->data, BLOCK_BYTES);
+}
+
+/* From outside: another block, the contents of another, new contents; or all comes to rest. */
 static void disturb(program *p)
 {
-    uint32_t block = kb_rng_below(&p->rng, BLOCKS);
-    if (kb_rng_below(&p->rng, 2)) {
-        if (p->log)
-            kb_oplog_remove_block(p->log, block_base(block));
-        else
-            kb_memory_remove(&p->memory, block_base(block));
-        assert_int_equal(kb_memory_add(&p->memory, block_base(block), BLOCK_BYTES, NULL), 0);
-    } else if (p->log) {
+    uint32_t block = kb_rng_below(&p->rng, BLOCKS), other = (block + 1) % BLOCKS;
+    uint32_t how = kb_rng_below(&p->rng, 4);
+    if (how == 0) replace_block(p, block);
+    if (p->log && how == 3) {
+        kb_oplog_run(p->log, NULL);
+    } else if (p->log && how > 0) {
         kb_oplog_run_block(p->log, block_base(block));
+        kb_oplog_run_block(p->log, block_base(other));
     }
-    fill_block(p, block);
+    if (how == 1) liken_block(p, block, other);
+    if (how == 0 || how == 2) fill_block(p, block);
 }
 
 static void start(program *p, uint64_t seed, int threads)
@@ -292,7 +314,7 @@ static void go(program *p, int entries)
             emit_store(p);
         else if (what < 85)
             emit_compute(p);
-        else if (what < 99)
+        else if (what < 96)
             emit_product(p);
         else
             disturb(p);

@@ -12,7 +12,7 @@
 
 static const kb_paddr BASE = {0x10000};
 
-static void *at(const kb_memory *memory, uint64_t offset, uint64_t bytes)
+static const void *at(const kb_memory *memory, uint64_t offset, uint64_t bytes)
 {
     return kb_memory_at(memory, kb_paddr_plus(BASE, offset), bytes);
 }
@@ -23,7 +23,7 @@ static void memory_is_zero_at_first_and_known_by_address(void **state)
     kb_memory memory = {0};
     assert_int_equal(kb_memory_add(&memory, BASE, 64, NULL), 0);
     assert_int_equal(kb_memory_add(&memory, (kb_paddr){0x8000}, 16, NULL), 0);
-    unsigned char *bytes = at(&memory, 0, 64);
+    const unsigned char *bytes = at(&memory, 0, 64);
     for (int i = 0; i < 64; i++) assert_int_equal(bytes[i], 0);
     assert_ptr_equal(at(&memory, 10, 54), bytes + 10);
     assert_null(at(&memory, 10, 55));
@@ -108,6 +108,102 @@ static void loads_see_what_was_stored_before_them(void **state)
     kb_memory_fini(&memory);
 }
 
+enum { PAGE = 4096, FLOATS = PAGE / 4 };
+
+/* A log over two blocks of a page, the second at OTHER, with the same contents: 0, 1, 2, … */
+static const kb_paddr OTHER = {0x20000};
+
+static kb_oplog *two_pages(kb_memory *memory)
+{
+    *memory = (kb_memory){0};
+    kb_memory_add(memory, BASE, PAGE, NULL);
+    kb_memory_add(memory, OTHER, PAGE, NULL);
+    kb_memory_block *first = kb_memory_block_at(memory, BASE, PAGE);
+    float *floats = (void *)kb_memory_block_own(first, false, NULL);
+    for (int i = 0; i < FLOATS; i++) floats[i] = (float)i;
+    kb_memory_block_share(kb_memory_block_at(memory, OTHER, PAGE), first);
+    return kb_oplog_create(memory, 0);
+}
+
+static kb_value *append_load(kb_oplog *log, size_t rows, size_t cols, kb_pieces from)
+{
+    size_t shape[2] = {rows, cols};
+    kb_value *value = kb_value_create(KB_F32, 2, shape);
+    kb_log_entry load = {.op = KB_LOG_LOAD, .move = {kb_value_retain(value), from}};
+    kb_oplog_append(log, &load);
+    return value;
+}
+
+static float element(const kb_value *value, size_t i)
+{
+    return ((const float *)value->array->data)[i];
+}
+
+/* A page at rest is loaded without a copy, once; what is stored there later changes neither the
+ * value nor the block that had the same contents. */
+static void a_load_from_memory_at_rest_shares_its_contents(void **state)
+{
+    (void)state;
+    kb_memory memory;
+    kb_oplog *log = two_pages(&memory);
+    assert_ptr_equal(kb_memory_at(&memory, OTHER, PAGE), at(&memory, 0, PAGE));
+    kb_value *value = append_load(log, 1, FLOATS, piece(0, 1, PAGE, PAGE));
+    assert_non_null(value->array);
+    assert_ptr_equal(value->array->data, at(&memory, 0, PAGE));
+    append_store(log, value_of((const float[]){-1}, 1, 1), piece(8, 1, 4, 4));
+    kb_value *later = append_load(log, 1, FLOATS, piece(0, 1, PAGE, PAGE));
+    assert_null(later->array); /* not at rest */
+    assert_int_equal(kb_oplog_run(log, NULL), 0);
+    const float *other = (const void *)kb_memory_at(&memory, OTHER, PAGE);
+    assert_true(element(value, 2) == 2 && element(later, 2) == -1 && other[2] == 2);
+    assert_true(element(later, 3) == 3);
+    kb_value_release(later);
+    later = append_load(log, 1, FLOATS, piece(0, 1, PAGE, PAGE));
+    assert_true(later->array && element(later, 2) == -1); /* at rest again */
+    kb_value_release(value);
+    kb_value_release(later);
+    kb_oplog_destroy(log);
+    kb_memory_fini(&memory);
+}
+
+/* What is not dense is read from the block when its turn comes, also if the block has contents of
+ * its own by then and nobody else holds the former ones. */
+static void former_contents_stay_until_they_have_been_read(void **state)
+{
+    (void)state;
+    kb_memory memory;
+    kb_oplog *log = two_pages(&memory);
+    kb_value *column = append_load(log, FLOATS / 4, 1, piece(4, FLOATS / 4, 4, 16));
+    append_store(log, value_of((const float[]){-1}, 1, 1), piece(4, 1, 4, 4));
+    kb_oplog_remove_block(log, OTHER);
+    assert_null(column->array);
+    assert_int_equal(kb_oplog_run(log, NULL), 0);
+    for (size_t i = 0; i < FLOATS / 4; i++) assert_true(element(column, i) == (float)(4 * i + 1));
+    assert_true(((const float *)at(&memory, 4, 4))[0] == -1);
+    kb_value_release(column);
+    kb_oplog_destroy(log);
+    kb_memory_fini(&memory);
+}
+
+/* A page of four: the first three quarters are copied, because a store could then make the whole
+ * block be copied; the fourth is shared. */
+static void parts_of_a_block_are_shared_once_as_much_has_been_copied(void **state)
+{
+    (void)state;
+    kb_memory memory = {0};
+    kb_memory_add(&memory, BASE, 4 * (uint64_t)PAGE, NULL);
+    kb_oplog *log = kb_oplog_create(&memory, 0);
+    for (uint64_t i = 0; i < 4; i++) {
+        kb_value *value = append_load(log, 1, FLOATS, piece(i * PAGE, 1, PAGE, PAGE));
+        assert_int_equal(value->array != NULL, i == 3);
+        kb_value_release(value);
+    }
+    assert_int_equal(kb_oplog_run(log, NULL), 0);
+    assert_int_equal(kb_oplog_executed(log), 4);
+    kb_oplog_destroy(log);
+    kb_memory_fini(&memory);
+}
+
 /* [1 2; 3 4] [5 6; 7 8] = [19 22; 43 50], operands and result as rows of wider matrices. */
 static void products_work_on_rows_of_wider_matrices(void **state)
 {
@@ -164,6 +260,9 @@ int main(void)
         cmocka_unit_test(memory_is_zero_at_first_and_known_by_address),
         cmocka_unit_test(strided_rows_go_to_their_places),
         cmocka_unit_test(loads_see_what_was_stored_before_them),
+        cmocka_unit_test(a_load_from_memory_at_rest_shares_its_contents),
+        cmocka_unit_test(former_contents_stay_until_they_have_been_read),
+        cmocka_unit_test(parts_of_a_block_are_shared_once_as_much_has_been_copied),
         cmocka_unit_test(products_work_on_rows_of_wider_matrices),
         cmocka_unit_test(a_failure_stays),
     };
