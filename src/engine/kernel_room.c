@@ -6,8 +6,9 @@
 #include "engine/kernel_op.h"
 
 /* Whole lines: gaps between small tiles would all have to be tried. Kept are rooms of up to SIZES
- * lines, together up to a small part of TCM. */
-enum { LINE = 64, SIZES = 16, MOST_KEPT_BYTES = 256 << 10 };
+ * lines, together up to a part of TCM: tiles that were dropped come back many at a time, when Lua
+ * collects. */
+enum { LINE = 64, SIZES = 16, KEPT_PART = 8 };
 
 typedef struct kb_rooms {
     uint64_t bytes;
@@ -52,7 +53,7 @@ void kb_room_give(kb_proc *proc, uint64_t addr, uint64_t bytes)
     uint64_t lines = lines_of(bytes);
     if (!proc->rooms) proc->rooms = kb_xcalloc(1, sizeof *proc->rooms);
     kb_rooms *rooms = proc->rooms;
-    if (lines - 1 >= SIZES || rooms->bytes + lines * LINE > MOST_KEPT_BYTES) {
+    if (lines - 1 >= SIZES || rooms->bytes + lines * LINE > proc->pe->tcm.size / KEPT_PART) {
         kb_alloc_give(&proc->pe->tcm, addr, NULL);
         return;
     }
