@@ -36,9 +36,8 @@ kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what)
 
 kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner)
 {
-    kb_ptr *copy = lua_newuserdatauv(L, sizeof *copy, 1);
+    kb_ptr *copy = kb_new_object(L, PTR, sizeof *copy, 1);
     *copy = *ptr;
-    kb_set_kind(L, PTR);
     if (kb_test_kind(L, owner, PTR))
         lua_getiuservalue(L, owner, 1);
     else

@@ -15,9 +15,8 @@ kb_ptr_block *kb_test_ptr_block(lua_State *L, int index)
 static void push_block(lua_State *L, const kb_ptr *base, kb_tile *offsets, int owner)
 {
     owner = lua_absindex(L, owner);
-    kb_ptr_block *block = lua_newuserdatauv(L, sizeof *block, 1);
-    *block = (kb_ptr_block){.base = *base};
-    kb_set_kind(L, BLOCK);
+    kb_ptr_block *block = kb_new_object(L, BLOCK, sizeof *block, 1);
+    block->base = *base;
     block->offsets = kb_tile_retain(offsets);
     lua_getiuservalue(L, owner, 1);
     lua_setiuservalue(L, -2, 1);

@@ -12,9 +12,7 @@ static const char HANDLE[] = "kernbench.handle";
 
 void kb_push_tile(lua_State *L, kb_tile *tile)
 {
-    kb_tile **box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = NULL;
-    kb_set_kind(L, TILE);
+    kb_tile **box = kb_new_object(L, TILE, sizeof *box, 0);
     *box = kb_tile_retain(tile);
     if (tile->tcm) kb_co_count_tile(L, kb_value_bytes(tile->value));
 }
@@ -115,9 +113,8 @@ static int handle_gc(lua_State *L)
 
 kb_handle *kb_push_handle(lua_State *L)
 {
-    kb_handle *h = lua_newuserdatauv(L, sizeof *h, 1);
-    *h = (kb_handle){.engine = kb_co_current(L)->engine};
-    kb_set_kind(L, HANDLE);
+    kb_handle *h = kb_new_object(L, HANDLE, sizeof *h, 1);
+    h->engine = kb_co_current(L)->engine;
     kb_push_engine(L, h->engine); /* lives as long as the handle */
     lua_setiuservalue(L, -2, 1);
     return h;

@@ -56,27 +56,34 @@ void kb_new_kind(lua_State *L, const char *kind)
     lua_rawsetp(L, LUA_REGISTRYINDEX, kind);
 }
 
-void kb_set_kind(lua_State *L, const char *kind)
+/* Begins with the name of its kind; the object follows. */
+typedef struct box {
+    const char *kind;
+    uint64_t object[];
+} box;
+
+void *kb_new_object(lua_State *L, const char *kind, size_t size, int uservalues)
 {
+    box *b = lua_newuserdatauv(L, sizeof *b + size, uservalues);
+    b->kind = kind;
+    memset(b->object, 0, size);
     lua_rawgetp(L, LUA_REGISTRYINDEX, kind);
     lua_setmetatable(L, -2);
+    return b->object;
 }
 
 void *kb_test_kind(lua_State *L, int index, const char *kind)
 {
-    void *box = lua_touserdata(L, index);
-    if (!box || !lua_getmetatable(L, index)) return NULL;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, kind);
-    bool is = lua_topointer(L, -1) == lua_topointer(L, -2);
-    lua_pop(L, 2);
-    return is ? box : NULL;
+    if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) < sizeof(box)) return NULL;
+    box *b = lua_touserdata(L, index);
+    return b->kind == kind ? b->object : NULL;
 }
 
 void *kb_check_kind(lua_State *L, int index, const char *kind)
 {
-    void *box = kb_test_kind(L, index, kind);
-    if (!box) luaL_typeerror(L, index, kind);
-    return box;
+    void *object = kb_test_kind(L, index, kind);
+    if (!object) luaL_typeerror(L, index, kind);
+    return object;
 }
 
 /* ---- errors ---- */

@@ -63,11 +63,12 @@ void kb_set_string(lua_State *L, const char *key, const char *value);
 /* Shape in a sequence at `index`: rank and extents; zero extents are refused for device tensors. */
 int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK]);
 
-/* Kinds of userdata, as luaL_newmetatable and its relatives have them, but found by the address of
- * their name: for those that every command of a kernel looks at. `kind` is an array of static text.
- * Leaves the metatable on the stack. */
+/* Kinds of userdata, as luaL_newmetatable and its relatives have them, for those that every command
+ * of a kernel looks at: an object is preceded by the address of its kind's name, an array of static
+ * text, so that a look at it is enough. kb_new_kind leaves the metatable on the stack; a new object
+ * is zero. */
 void kb_new_kind(lua_State *L, const char *kind);
-void kb_set_kind(lua_State *L, const char *kind);
+void *kb_new_object(lua_State *L, const char *kind, size_t size, int uservalues);
 void *kb_test_kind(lua_State *L, int index, const char *kind);
 void *kb_check_kind(lua_State *L, int index, const char *kind);
 
