@@ -39,6 +39,7 @@ static void link_blocks(kb_pool *pool, char *chunk, size_t count)
         char *block = chunk + ALIGN + i * pool->block_size;
         *(void **)block = pool->free;
         pool->free = block;
+        kb_pool_hide(pool, block);
     }
 }
 
