@@ -14,7 +14,7 @@ enum { SIZE = 4096, ENTRIES = 1000000 };
 static kb_value *tile(kb_dtype dtype, size_t rows, size_t columns)
 {
     size_t shape[2] = {rows, columns};
-    return kb_value_create(dtype, 2, shape);
+    return kb_value_create(NULL, dtype, 2, shape);
 }
 
 static kb_value *filled(kb_dtype dtype, size_t rows, size_t columns, double number)

@@ -78,7 +78,8 @@ static kb_value *operand(lua_State *L, int index, kb_dtype dtype)
     const kb_tile *tile = kb_test_tile(L, index);
     if (tile) return kb_value_retain(tile->value);
     kb_constant c = kb_constant_at(L, index);
-    return kb_value_scalar(dtype, c.from, c.from == KB_F64 ? (const void *)&c.real : &c.integer);
+    return kb_value_scalar(NULL, dtype, c.from,
+                           c.from == KB_F64 ? (const void *)&c.real : &c.integer);
 }
 
 static int issue(kb_proc *proc, const kb_access *at, const kb_atomic_operands *operands,

@@ -58,7 +58,8 @@ static int issue(kb_proc *proc, kb_compute *c, const kb_operands *o, kb_op **op,
     for (int i = 0; i < c->in_count; i++) {
         const kb_constant *k = &o->constants[i];
         const void *number = k->from == KB_F64 ? (const void *)&k->real : &k->integer;
-        c->in[i] = o->tiles[i] ? o->tiles[i]->value : kb_value_scalar(o->dtype, k->from, number);
+        c->in[i] = o->tiles[i] ? o->tiles[i]->value
+                               : kb_value_scalar(proc->engine->values, o->dtype, k->from, number);
     }
     int status = kb_kernel_compute(proc, c, o->tiles, o->call, op, view, err);
     for (int i = 0; i < c->in_count; i++)

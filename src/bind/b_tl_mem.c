@@ -204,7 +204,7 @@ static kb_value *check_other(lua_State *L, int index, const kb_ptr *ptr, const c
         kb_check_constant(L, index, ptr->dtype, what);
         kb_constant c = kb_constant_at(L, index);
         const void *number = c.from == KB_F64 ? (const void *)&c.real : &c.integer;
-        return kb_value_scalar(ptr->dtype, c.from, number);
+        return kb_value_scalar(NULL, ptr->dtype, c.from, number);
     }
     kb_value *v = kb_check_tile(L, index, what)->value;
     bool fits = v->dtype == ptr->dtype && v->rank <= ptr->rank;
@@ -296,7 +296,8 @@ static kb_ptr block_to_store(lua_State *L, const kb_value *value, const char *ca
     kb_fit_block(L, &ptr, value, call);
     if (!to) return ptr;
     const kb_value *v = to->offsets->value;
-    if (v->rank != value->rank || memcmp(v->shape, value->shape, sizeof v->shape) != 0)
+    if (v->rank != value->rank ||
+        memcmp(v->shape, value->shape, (size_t)v->rank * sizeof v->shape[0]) != 0)
         kb_error(L, "%s: the tile is %s, the block of pointers %s", call,
                  kb_value_text(value, text, sizeof text), kb_shape_text(v->rank, v->shape, shape));
     memcpy(ptr.stride, strides, sizeof strides);

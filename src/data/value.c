@@ -2,10 +2,16 @@
 
 #include <stdlib.h>
 
-static kb_value *blank(kb_dtype dtype)
+static kb_value *blank(kb_depot *home, kb_dtype dtype)
 {
-    kb_value *value = kb_xmalloc(sizeof *value);
-    *value = (kb_value){.dtype = dtype, .count = 1};
+    kb_value *value = home ? kb_depot_take(home) : kb_xmalloc(sizeof *value);
+    value->dtype = dtype;
+    value->rank = 0;
+    value->count = 1;
+    value->array = NULL;
+    value->known = false;
+    value->made = NULL;
+    value->home = home;
     atomic_init(&value->refs, 1);
     return value;
 }
@@ -20,16 +26,16 @@ void kb_value_set_shape(kb_value *value, int rank, const size_t *shape)
     }
 }
 
-kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape)
+kb_value *kb_value_create(kb_depot *home, kb_dtype dtype, int rank, const size_t *shape)
 {
-    kb_value *value = blank(dtype);
+    kb_value *value = blank(home, dtype);
     kb_value_set_shape(value, rank, shape);
     return value;
 }
 
-kb_value *kb_value_scalar(kb_dtype dtype, kb_dtype from, const void *number)
+kb_value *kb_value_scalar(kb_depot *home, kb_dtype dtype, kb_dtype from, const void *number)
 {
-    kb_value *value = blank(dtype);
+    kb_value *value = blank(home, dtype);
     if (kb_array_create(dtype, 0, NULL, &value->array, NULL) == 0)
         kb_array_fill(value->array, from, number);
     value->known = value->array != NULL;
@@ -51,5 +57,8 @@ void kb_value_release(kb_value *value)
         atomic_fetch_sub_explicit(&value->refs, 1, memory_order_acq_rel) > 1)
         return;
     kb_array_release(value->array);
-    free(value);
+    if (value->home)
+        kb_depot_give(value->home, value);
+    else
+        free(value);
 }

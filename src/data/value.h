@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "base/depot.h"
 #include "data/array.h"
 
 typedef struct kb_value {
@@ -20,9 +21,11 @@ typedef struct kb_value {
     bool known; /* made of constants alone, and computed at the issue, even without numbers */
     struct kb_log_batch *made; /* of the op log's timing side: where it is computed, */
     uint64_t made_serial;      /* in which use of that batch */
+    kb_depot *home;            /* of its block; or null: the heap */
 } kb_value;
 
-kb_value *kb_value_create(kb_dtype dtype, int rank, const size_t *shape);
+/* `home`: a depot of blocks of that size, whose owner this thread is; or null. */
+kb_value *kb_value_create(kb_depot *home, kb_dtype dtype, int rank, const size_t *shape);
 kb_value *kb_value_retain(kb_value *value); /* NULL is fine */
 void kb_value_release(kb_value *value);     /* likewise */
 
@@ -40,6 +43,6 @@ static inline size_t kb_value_bytes(const kb_value *value)
 void kb_value_set_shape(kb_value *value, int rank, const size_t *shape);
 
 /* A constant of rank 0, converted to the type from *number of type `from`. */
-kb_value *kb_value_scalar(kb_dtype dtype, kb_dtype from, const void *number);
+kb_value *kb_value_scalar(kb_depot *home, kb_dtype dtype, kb_dtype from, const void *number);
 
 #endif

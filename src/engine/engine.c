@@ -38,6 +38,8 @@ int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *
     engine->data = options->data;
     kb_pool_init(&engine->op_pool, sizeof(kb_op));
     kb_pool_init(&engine->comm_pool, sizeof(kb_comm));
+    engine->tiles = kb_depot_create(sizeof(kb_tile));
+    engine->values = kb_depot_create(sizeof(kb_value));
     engine->sim = kb_sim_create();
     engine->log = kb_oplog_create(&engine->memory, options->data ? options->data_threads : 0);
     int status = kb_spec_load(&engine->spec, &source, err);
@@ -72,6 +74,8 @@ void kb_engine_destroy(kb_engine *engine)
     kb_sim_destroy(engine->sim);
     kb_pool_fini(&engine->op_pool);
     kb_pool_fini(&engine->comm_pool);
+    kb_depot_close(engine->tiles);
+    kb_depot_close(engine->values);
     kb_spec_destroy(engine->spec);
     free(engine);
 }

@@ -6,6 +6,7 @@
 #define KB_ENGINE_ENGINE_H
 
 #include "addr/vaspace.h"
+#include "base/depot.h"
 #include "base/pool.h"
 #include "data/memory.h"
 #include "data/oplog.h"
@@ -32,6 +33,7 @@ typedef struct kb_engine {
     struct kb_ipcq_plan *ipcq;      /* queues between PEs: installed plans, the latest first */
     struct kb_op *ops;              /* kernel operations under way or held */
     kb_pool op_pool, comm_pool;
+    kb_depot *tiles, *values; /* those of kernels; Lua may hold some longer than the engine */
     struct kb_tensor *tensors;
     struct kb_host_work *host_work; /* under way */
     uint64_t tensor_count;

@@ -29,8 +29,10 @@ static void list_live(const kb_proc *proc, kb_err *err)
 
 static kb_tile *own_tile(kb_proc *proc, kb_tile init)
 {
-    kb_tile *tile = kb_xmalloc(sizeof *tile);
+    kb_depot *home = proc->engine->tiles;
+    kb_tile *tile = kb_depot_take(home);
     *tile = init;
+    tile->home = home;
     tile->next = proc->tiles;
     if (tile->next) tile->next->prev = tile;
     proc->tiles = tile;
@@ -40,7 +42,7 @@ static kb_tile *own_tile(kb_proc *proc, kb_tile init)
 int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
                    const char *made_by, kb_tile **out, kb_err *err)
 {
-    kb_value *value = kb_value_create(dtype, rank, shape);
+    kb_value *value = kb_value_create(proc->engine->values, dtype, rank, shape);
     uint64_t addr;
     int status = kb_room_take(proc, kb_value_bytes(value), &addr, err);
     if (status) {
@@ -99,7 +101,7 @@ void kb_tile_release(kb_tile *tile)
     if (!tile || --tile->refs) return;
     give_back_room(tile);
     kb_value_release(tile->value);
-    free(tile);
+    kb_depot_give_own(tile->home, tile);
 }
 
 /* ---- operations ---- */

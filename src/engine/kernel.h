@@ -30,6 +30,7 @@ typedef struct kb_tile {
     const char *made_by; /* "tl.load", for the list of what is live */
     kb_tile_slot *slot;  /* it lies in a slot of a ring, and holds itself (kernel_ipcq.h) */
     bool given_back;     /* it did, and the slot is no longer its own */
+    kb_depot *home;      /* of its block */
 } kb_tile;
 
 /* KB_ENOSPC when TCM is full: names the PE and lists the largest live tiles. */

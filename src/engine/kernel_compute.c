@@ -52,7 +52,7 @@ static int make_view(kb_proc *proc, const kb_compute *c, kb_tile *tile, const ch
                      kb_tile **view, kb_err *err)
 {
     kb_engine *engine = proc->engine;
-    kb_value *value = kb_value_create(c->dtype, c->rank, c->shape);
+    kb_value *value = kb_value_create(engine->values, c->dtype, c->rank, c->shape);
     kb_log_entry entry = {.started = engine->sim->now, .ended = engine->sim->now};
     int status = know_or_log(engine, &entry, c, value, err);
     if (status) {

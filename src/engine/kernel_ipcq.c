@@ -176,7 +176,7 @@ int kb_kernel_receive(kb_proc *proc, const char *direction, kb_dtype dtype, int 
     op->comm->in_place = in_place;
     int status = open_ring(op, direction, false, err);
     if (!status && in_place)
-        status = take_slot(op, kb_value_create(dtype, rank, shape), err);
+        status = take_slot(op, kb_value_create(proc->engine->values, dtype, rank, shape), err);
     else if (!status)
         status = kb_tile_create(proc, dtype, rank, shape, op->what, &op->result, err);
     if (status) return kb_op_abandon(op, status);

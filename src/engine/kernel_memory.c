@@ -25,7 +25,7 @@ int kb_op_translate(kb_op *op, const kb_access *access, kb_err *err)
 
 int kb_op_hold_mask(const uint8_t *mask, const kb_value *like, kb_value **out, kb_err *err)
 {
-    *out = kb_value_create(KB_BOOL, like->rank, like->shape);
+    *out = kb_value_create(NULL, KB_BOOL, like->rank, like->shape);
     int status = kb_array_create(KB_BOOL, like->rank, like->shape, &(*out)->array, err);
     if (!status) memcpy((*out)->array->data, mask, (*out)->array->count);
     return status;

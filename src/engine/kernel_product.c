@@ -72,7 +72,8 @@ static void log_ahead(kb_op *op)
     } else {
         size_t shape[2] = {product.gemm.M, product.gemm.N};
         op->log.move.pieces = out->pieces;
-        *out = (kb_matrix){.value = kb_value_create(product.gemm.out_type, 2, shape)};
+        *out = (kb_matrix){
+            .value = kb_value_create(op->engine->values, product.gemm.out_type, 2, shape)};
         op->log.move.value = kb_value_retain(out->value);
     }
     kb_op_log(op->engine, op->pe, &product);
@@ -84,7 +85,8 @@ static int add_operand(kb_op *op, const kb_product *p, const kb_product_step *s,
 {
     kb_tile *tile = s->operand.tile;
     size_t shape[2] = {s->row ? 1 : p->M, p->N};
-    kb_value *value = tile ? kb_value_retain(tile->value) : kb_value_create(s->dtype, 2, shape);
+    kb_value *value = tile ? kb_value_retain(tile->value)
+                           : kb_value_create(op->engine->values, s->dtype, 2, shape);
     kb_epilogue_op *added = kb_epilogue_operand(&op->log.gemm.epilogue, s->op, value, err);
     kb_value_release(value);
     if (!added) return err->code;

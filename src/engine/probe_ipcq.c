@@ -111,7 +111,7 @@ int kb_probe_ipcq(kb_engine *engine, kb_probe *out, kb_err *err)
     if (status) return status;
     out->bound = kb_closed_form_is_bound(m);
     size_t shape = (size_t)out->bytes;
-    kb_value *value = kb_value_create(KB_U8, 1, &shape);
+    kb_value *value = kb_value_create(NULL, KB_U8, 1, &shape);
     kb_time start = engine->sim->now;
     arrival a = {.sim = engine->sim};
     m->ipcq->watch = kb_probe_watch;

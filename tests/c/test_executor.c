@@ -126,7 +126,7 @@ static void emit(program *p, kb_log_entry entry)
 static kb_value *fresh(void)
 {
     static const size_t shape[2] = {EDGE, EDGE};
-    return kb_value_create(KB_I32, 2, shape);
+    return kb_value_create(NULL, KB_I32, 2, shape);
 }
 
 static kb_value *any(program *p)
@@ -229,10 +229,10 @@ static void emit_failure(program *p, kb_binary_op op)
                                       .in_count = 2};
     assert_int_equal(kb_compute_infer(&entry.compute.what, NULL), 0);
     static const size_t shape[1] = {1};
-    kb_value *value = kb_value_create(KB_I32, 1, shape);
+    kb_value *value = kb_value_create(NULL, KB_I32, 1, shape);
     entry.compute.out = kb_value_retain(value);
     emit(p, entry);
-    kb_value *sum = kb_value_create(KB_I32, 1, shape); /* needs what there is not */
+    kb_value *sum = kb_value_create(NULL, KB_I32, 1, shape); /* needs what there is not */
     kb_log_entry next = {.op = KB_LOG_COMPUTE};
     next.compute.what = (kb_compute){.kind = KB_COMPUTE_BINARY,
                                      .op = KB_ADD,
@@ -291,7 +291,7 @@ static void start(program *p, uint64_t seed, int threads)
         kb_array_zeros(KB_I32, 2, p->value[i]->shape, &p->value[i]->array, NULL);
     }
     static const size_t shape[1] = {1};
-    p->zero = kb_value_create(KB_I32, 1, shape);
+    p->zero = kb_value_create(NULL, KB_I32, 1, shape);
     kb_array_zeros(KB_I32, 1, shape, &p->zero->array, NULL);
     if (threads >= 0) p->log = kb_oplog_create(&p->memory, threads);
 }
@@ -405,7 +405,7 @@ static void the_first_failure_of_the_log_is_reported_and_all_else_is_computed(vo
 static kb_value *number(float x)
 {
     static const size_t shape[1] = {1};
-    kb_value *value = kb_value_create(KB_F32, 1, shape);
+    kb_value *value = kb_value_create(NULL, KB_F32, 1, shape);
     kb_array_zeros(KB_F32, 1, shape, &value->array, NULL);
     *(float *)value->array->data = x;
     return value;
@@ -436,7 +436,7 @@ static void a_slot_that_is_used_again_keeps_its_versions_apart(void **state)
             kb_log_entry store = {
                 .op = KB_LOG_STORE, .stream = 1, .move = {number((float)turn), word(8)}};
             kb_oplog_append(log, &store);
-            seen[turn] = kb_value_create(KB_F32, 1, shape);
+            seen[turn] = kb_value_create(NULL, KB_F32, 1, shape);
             kb_log_entry load = {.op = KB_LOG_LOAD,
                                  .stream = 2 + turn % 5,
                                  .move = {kb_value_retain(seen[turn]), word(8)}};
@@ -459,7 +459,8 @@ static void a_product_divided_among_threads_has_the_same_bits(void **state)
     enum { M = 1700, K = 9, N = 5 };
     static const size_t a_shape[2] = {M, K}, b_shape[2] = {K, N}, c_shape[2] = {M, N};
     kb_rng rng = {5};
-    kb_value *a = kb_value_create(KB_F32, 2, a_shape), *b = kb_value_create(KB_F32, 2, b_shape);
+    kb_value *a = kb_value_create(NULL, KB_F32, 2, a_shape),
+             *b = kb_value_create(NULL, KB_F32, 2, b_shape);
     kb_array_create(KB_F32, 2, a_shape, &a->array, NULL);
     kb_array_create(KB_F32, 2, b_shape, &b->array, NULL);
     for (int i = 0; i < M * K; i++) ((float *)a->array->data)[i] = (float)kb_rng_unit(&rng);
@@ -467,7 +468,7 @@ static void a_product_divided_among_threads_has_the_same_bits(void **state)
     for (int i = 0; i < RUNS; i++) {
         kb_memory memory = {0};
         kb_oplog *log = kb_oplog_create(&memory, THREADS[i]);
-        kb_value *c = kb_value_create(KB_F32, 2, c_shape);
+        kb_value *c = kb_value_create(NULL, KB_F32, 2, c_shape);
         kb_log_entry entry = {.op = KB_LOG_GEMM};
         entry.gemm.M = M;
         entry.gemm.K = K;

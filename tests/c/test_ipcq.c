@@ -119,7 +119,7 @@ static void on_received(void *object, kb_value *value, bool matches, uint32_t sl
 
 static message bytes(const bed *b, size_t count)
 {
-    return (message){.b = b, .value = kb_value_create(KB_U8, 1, &count)};
+    return (message){.b = b, .value = kb_value_create(NULL, KB_U8, 1, &count)};
 }
 
 static void send(message *m)

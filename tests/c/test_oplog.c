@@ -41,7 +41,7 @@ static void memory_is_zero_at_first_and_known_by_address(void **state)
 static kb_value *value_of(const float *numbers, size_t rows, size_t cols)
 {
     size_t shape[2] = {rows, cols};
-    kb_value *value = kb_value_create(KB_F32, 2, shape);
+    kb_value *value = kb_value_create(NULL, KB_F32, 2, shape);
     assert_int_equal(kb_array_create(KB_F32, 2, shape, &value->array, NULL), 0);
     memcpy(value->array->data, numbers, rows * cols * sizeof *numbers);
     return value;
@@ -90,7 +90,7 @@ static void loads_see_what_was_stored_before_them(void **state)
     size_t shape[1] = {1};
     kb_value *seen[3];
     for (int i = 0; i < 3; i++) {
-        seen[i] = kb_value_create(KB_F32, 1, shape);
+        seen[i] = kb_value_create(NULL, KB_F32, 1, shape);
         kb_log_entry load = {.op = KB_LOG_LOAD,
                              .move = {kb_value_retain(seen[i]), piece(4, 1, 4, 4)}};
         kb_oplog_append(log, &load);
@@ -128,7 +128,7 @@ static kb_oplog *two_pages(kb_memory *memory)
 static kb_value *append_load(kb_oplog *log, size_t rows, size_t cols, kb_pieces from)
 {
     size_t shape[2] = {rows, cols};
-    kb_value *value = kb_value_create(KB_F32, 2, shape);
+    kb_value *value = kb_value_create(NULL, KB_F32, 2, shape);
     kb_log_entry load = {.op = KB_LOG_LOAD, .move = {kb_value_retain(value), from}};
     kb_oplog_append(log, &load);
     return value;
@@ -234,7 +234,8 @@ static void a_failure_stays(void **state)
     kb_memory memory = {0};
     kb_oplog *log = kb_oplog_create(&memory, 0);
     static const size_t none[1] = {0}; /* rank 0 */
-    kb_value *one = kb_value_create(KB_I32, 0, none), *zero = kb_value_create(KB_I32, 0, none);
+    kb_value *one = kb_value_create(NULL, KB_I32, 0, none),
+             *zero = kb_value_create(NULL, KB_I32, 0, none);
     assert_int_equal(kb_array_zeros(KB_I32, 0, NULL, &zero->array, NULL), 0);
     assert_int_equal(kb_array_zeros(KB_I32, 0, NULL, &one->array, NULL), 0);
     *(int32_t *)one->array->data = 1;
@@ -242,7 +243,7 @@ static void a_failure_stays(void **state)
     entry.compute.what = (kb_compute){
         .kind = KB_COMPUTE_BINARY, .op = KB_FLOORDIV, .in = {one, zero}, .in_count = 2};
     assert_int_equal(kb_compute_infer(&entry.compute.what, NULL), 0);
-    entry.compute.out = kb_value_create(KB_I32, 0, none);
+    entry.compute.out = kb_value_create(NULL, KB_I32, 0, none);
     kb_oplog_append(log, &entry);
     kb_err err = {0};
     assert_int_equal(kb_oplog_run(log, &err), KB_EINVAL);

@@ -1,0 +1,72 @@
+#include "base/depot.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "base/pool.h"
+
+struct kb_depot {
+    kb_pool pool;             /* the owner's */
+    _Atomic(void *) returned; /* blocks on their way back to it, linked through their first words */
+    bool closed;
+};
+
+kb_depot *kb_depot_create(size_t block_size)
+{
+    kb_depot *depot = kb_xmalloc(sizeof *depot);
+    kb_pool_init(&depot->pool, block_size);
+    atomic_init(&depot->returned, NULL);
+    depot->closed = false;
+    return depot;
+}
+
+static void destroy(kb_depot *depot)
+{
+    kb_pool_fini(&depot->pool);
+    free(depot);
+}
+
+/* The whole list at once: nobody else takes from it, so no block can come back in between. */
+static void take_back(kb_depot *depot)
+{
+    void *block = atomic_exchange_explicit(&depot->returned, NULL, memory_order_acquire);
+    while (block) {
+        void *next = *(void **)block;
+        kb_pool_give(&depot->pool, block);
+        block = next;
+    }
+}
+
+void kb_depot_close(kb_depot *depot)
+{
+    take_back(depot);
+    depot->closed = true;
+    if (depot->pool.live == 0) destroy(depot);
+}
+
+void *kb_depot_take(kb_depot *depot)
+{
+    if (!depot->pool.free) take_back(depot);
+    return kb_pool_take(&depot->pool);
+}
+
+void kb_depot_give_own(kb_depot *depot, void *block)
+{
+    kb_pool_give(&depot->pool, block);
+    if (depot->closed && depot->pool.live == 0) destroy(depot);
+}
+
+void kb_depot_give(kb_depot *depot, void *block)
+{
+    if (depot->closed) {
+        kb_depot_give_own(depot, block);
+        return;
+    }
+    void *first = atomic_load_explicit(&depot->returned, memory_order_relaxed);
+    do {
+        *(void **)block = first;
+    } while (!atomic_compare_exchange_weak_explicit(&depot->returned, &first, block,
+                                                    memory_order_release, memory_order_relaxed));
+}
