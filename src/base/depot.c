@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "base/pool.h"
 
+/* Blocks that come back are not counted one by one: the pool's `live` is too large until the depot
+ * is closed. */
 struct kb_depot {
     kb_pool pool;             /* the owner's */
     _Atomic(void *) returned; /* blocks on their way back to it, linked through their first words */
@@ -28,27 +30,30 @@ static void destroy(kb_depot *depot)
     free(depot);
 }
 
-/* The whole list at once: nobody else takes from it, so no block can come back in between. */
-static void take_back(kb_depot *depot)
+static size_t length_of(const void *blocks)
 {
-    void *block = atomic_exchange_explicit(&depot->returned, NULL, memory_order_acquire);
-    while (block) {
-        void *next = *(void **)block;
-        kb_pool_give(&depot->pool, block);
-        block = next;
-    }
+    size_t length = 0;
+    for (; blocks; blocks = *(void *const *)blocks) length++;
+    return length;
+}
+
+/* The whole list at once: nobody else takes from it, so no block can come back in between. */
+static void *all_returned(kb_depot *depot)
+{
+    return atomic_exchange_explicit(&depot->returned, NULL, memory_order_acquire);
 }
 
 void kb_depot_close(kb_depot *depot)
 {
-    take_back(depot);
     depot->closed = true;
+    depot->pool.live =
+        depot->pool.made - length_of(depot->pool.free) - length_of(all_returned(depot));
     if (depot->pool.live == 0) destroy(depot);
 }
 
 void *kb_depot_take(kb_depot *depot)
 {
-    if (!depot->pool.free) take_back(depot);
+    if (!depot->pool.free) depot->pool.free = all_returned(depot);
     return kb_pool_take(&depot->pool);
 }
 
@@ -64,6 +69,7 @@ void kb_depot_give(kb_depot *depot, void *block)
         kb_depot_give_own(depot, block);
         return;
     }
+    kb_pool_hide(&depot->pool, block);
     void *first = atomic_load_explicit(&depot->returned, memory_order_relaxed);
     do {
         *(void **)block = first;

@@ -1,5 +1,6 @@
 #include "base/pool.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -9,7 +10,8 @@ enum {
     FIRST_BYTES = 64 << 10, /* of the first chunk; each is twice as large as the one before, */
     LARGE_BYTES = 2 << 20,  /* up to a large page */
     FEWEST = 4,             /* blocks in a chunk */
-    ALIGN = 16
+    ALIGN = 16,
+    LINE = 64 /* before the first block of a chunk, so that blocks may begin with one */
 };
 
 void kb_pool_init(kb_pool *pool, size_t block_size)
@@ -29,14 +31,16 @@ void kb_pool_fini(kb_pool *pool)
     pool->chunks = pool->free = NULL;
 }
 
-/* `chunk` has room for `count` blocks. */
-static void link_blocks(kb_pool *pool, char *chunk, size_t count)
+static void link_blocks(kb_pool *pool, char *chunk, size_t bytes)
 {
+    char *first = chunk + LINE + (0 - (uintptr_t)chunk) % LINE;
+    size_t count = (size_t)(chunk + bytes - first) / pool->block_size;
     *(void **)chunk = pool->chunks;
     pool->chunks = chunk;
+    pool->made += count;
     /* Linked so that blocks are handed out in address order. */
     for (size_t i = count; i-- > 0;) {
-        char *block = chunk + ALIGN + i * pool->block_size;
+        char *block = first + i * pool->block_size;
         *(void **)block = pool->free;
         pool->free = block;
         kb_pool_hide(pool, block);
@@ -55,11 +59,11 @@ static char *allocate(size_t bytes)
 
 bool kb_pool_try_grow(kb_pool *pool)
 {
-    size_t bytes = pool->chunk_bytes;
-    if (bytes < ALIGN + FEWEST * pool->block_size) bytes = ALIGN + FEWEST * pool->block_size;
+    size_t bytes = pool->chunk_bytes, least = 2 * LINE + FEWEST * pool->block_size;
+    if (bytes < least) bytes = least;
     char *chunk = allocate(bytes);
     if (!chunk) return false;
-    link_blocks(pool, chunk, (bytes - ALIGN) / pool->block_size);
+    link_blocks(pool, chunk, bytes);
     if (pool->chunk_bytes < LARGE_BYTES) pool->chunk_bytes *= 2;
     return true;
 }

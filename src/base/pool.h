@@ -1,4 +1,5 @@
-/* A pool of equal blocks: O(1) take and give, no allocation in the steady state.
+/* A pool of equal blocks: O(1) take and give, no allocation in the steady state. Blocks of whole
+ * cache lines begin with one.
  *
  * Blocks come from chunks that are only returned when the pool is finished, so a pointer stays
  * valid until it is given back. Contents of a taken block are undefined. AddressSanitizer sees uses
@@ -15,6 +16,7 @@ typedef struct kb_pool {
     void *free;         /* singly linked through the first word of each free block */
     void *chunks;       /* likewise, to be freed at the end */
     size_t live;        /* blocks taken and not given back */
+    size_t made;        /* blocks, in all chunks */
     size_t chunk_bytes; /* of the next chunk */
 } kb_pool;
 

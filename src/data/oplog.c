@@ -79,7 +79,7 @@ static void record_failure(kb_oplog *log, uint64_t index, const kb_err *err)
 
 static void run_entry(kb_oplog *log, kb_executor *executor, kb_log_entry *entry)
 {
-    kb_err err = {0};
+    kb_err err; /* not cleared: large, and rarely in use */
     if (atomic_load_explicit(&log->dropped, memory_order_relaxed)) return;
     if (kb_log_entry_run(entry, executor, &err)) record_failure(log, entry->index, &err);
 }

@@ -99,9 +99,34 @@ static void set_up(kb_walk *walk, int rank, const size_t *shape, size_t (*stride
     if (walk->length == 0) walk->rows = 0;
 }
 
+/* What most operations have: equal shapes, or a scalar beside anything. That is one row. */
+static bool is_one_row(const kb_array *a, const kb_array *b)
+{
+    if (a->rank == 0 || b->rank == 0) return true;
+    return a->rank == b->rank && !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape);
+}
+
+static void set_up_row(kb_walk *walk, const kb_array *a, const kb_array *b, int *rank,
+                       size_t *shape)
+{
+    const kb_array *full = a->rank ? a : b;
+    *rank = full->rank;
+    memcpy(shape, full->shape, (size_t)full->rank * sizeof *shape);
+    walk->rank = 0;
+    walk->length = full->count;
+    walk->rows = full->count > 0;
+    walk->repeat[0] = a->rank == 0;
+    walk->repeat[1] = b->rank == 0;
+    walk->offset[0] = walk->offset[1] = 0;
+}
+
 int kb_walk_open(kb_walk *walk, const kb_array *a, const kb_array *b, int *rank, size_t *shape,
                  kb_err *err)
 {
+    if (is_one_row(a, b)) {
+        set_up_row(walk, a, b, rank, shape);
+        return KB_OK;
+    }
     int code = kb_broadcast_shape(a, b, rank, shape, err);
     if (code) return code;
     size_t own_a[KB_MAX_RANK], own_b[KB_MAX_RANK], strides[KB_MAX_RANK][2];
