@@ -6,15 +6,12 @@ local torch = require "kernbench.torch"
 local tp = require "kernbench.tp"
 local dist = torch.distributed
 
--- y = gelu(y) in place; every PE some of the elements of a matrix in one piece.
-local function gelu(y, share)
+-- y = gelu(y) in place; every PE its rows.
+local function gelu(y)
   local count = 1
   for _, extent in ipairs(y.shape) do count = count * extent end
-  local per_pe = share.shape[1]
-  local first = share.offset[1]
-  for at = first, math.min(first + per_pe, count) - 1, 1 << 18 do
-    local n = math.min(1 << 18, first + per_pe - at, count - at)
-    local x = tl.load(y + at, { n })
+  for at = 0, count - 1, 1 << 18 do
+    local x = tl.load(y + at, { math.min(1 << 18, count - at) })
     tl.store(y + at, tl.cast(x * 0.5 * (tl.erf(x * math.sqrt(0.5)) + 1), y.dtype))
   end
 end
@@ -50,13 +47,11 @@ local function worker(rank, given, args, result)
     bias_values = given.b1 }
   local down = tp.RowParallelLinear { input_size = F, output_size = H, dtype = dtype, weight = given.w2,
     bias_values = given.b2, input_is_parallel = true }
-  local x = given.x and torch.from_numpy(given.x:astype(dtype))
-    or torch.empty({ args.tokens, 1, H }, { dtype = dtype })
-  local share = torch.empty({ args.tokens * F // dist.get_world_size() },
-    { dtype = "u8", dp = torch.DPPolicy { cube = "row_wise", pe = "row_wise", pad = true } })
+  local x = given.x and torch.from_numpy(given.x:astype(dtype), { dp = tp.rows() })
+    or torch.empty({ args.tokens, 1, H }, { dtype = dtype, dp = tp.rows() })
 
   local y = up(x)
-  torch.launch("gelu", gelu, y, share)
+  torch.launch("gelu", gelu, y)
   y = down(y)
 
   if given.x then

@@ -26,6 +26,13 @@ function M.is_dtype(name)
   return ITEM[name] ~= nil
 end
 
+--- Bytes of an element.
+---@param dtype string
+---@return integer
+function M.item_size(dtype)
+  return ITEM[dtype]
+end
+
 function M.is_tensor(value)
   return getmetatable(value) == Tensor
 end

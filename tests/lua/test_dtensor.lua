@@ -73,7 +73,7 @@ function TestRedistribute:test_what_is_sent()
   -- Launches of rank 0, by name, for a tensor of (4, 8) over 2 ranks
   local cases = {
     { S(0), R, "all_gather_into_tensor" }, { S(1), R, "all_gather_into_tensor merge" },
-    { S(0), S(1), "split all_to_all_single merge" }, { R, S(1), "slice" }, { P, R, "copy all_reduce" },
+    { S(0), S(1), "split all_to_all_single" }, { S(1), S(0), "all_to_all_single merge" }, { R, S(1), "slice" }, { P, R, "copy all_reduce" },
     { P, S(0), "reduce_scatter_tensor" }, { P, S(1), "split reduce_scatter_tensor" },
   }
   for _, case in ipairs(cases) do

@@ -1,7 +1,9 @@
--- Tensor parallelism: every layer and mapping equals what one process computes in f64, on 1, 2 and 4 ranks.
+-- Tensor parallelism: every layer and mapping equals what one process computes in f64, on 1, 2, 4 and 8 ranks, with
+-- activations in one piece and cut by rows.
 local lu = require "luaunit"
 local helper = require "tests.lua.helper"
 local np = require "kernbench.np"
+local product = require "kernbench.tp.product"
 local torch = require "kernbench.torch"
 local tp = require "kernbench.tp"
 local dist = torch.distributed
@@ -25,8 +27,8 @@ local function caught(fn, ...)
   return message
 end
 
--- A sequence of 4, a batch of 3.
-local S, B = 4, 3
+-- A sequence of 8, a batch of 3.
+local S, B = 8, 3
 
 local function random(seed, ...)
   return np.random(seed):randn({ ... }, "f32")
@@ -50,45 +52,57 @@ local function columns(array, from, count)
   return array[{ {}, { from, from + count } }]
 end
 
+-- The activation in one piece, and cut by rows.
+local function each_layout(array, fn)
+  for _, dp in ipairs { false, tp.rows() } do fn(torch.from_numpy(array, { dp = dp or nil })) end
+end
+
+local RANKS = { 1, 2, 4, 8 }
+
 local TestLayers = {}
 
--- 20 and 12 divide by 1, 2 and 4 ranks, but not evenly by 16 PEs.
-local K, N = 12, 20
+-- Both divide by 8 ranks, but not evenly by 16 PEs.
+local K, N = 24, 40
 
 function TestLayers:test_column_parallel_linear()
   local x, w, b = random(1, S, B, K), random(2, N, K), random(3, N)
-  for _, n in ipairs { 1, 2, 4 } do
+  for _, n in ipairs(RANKS) do
     ranks(n, function(rank)
       local part, expected = N // n, reference(x, w, b)
       local layer = tp.ColumnParallelLinear { input_size = K, output_size = N, dtype = "f32", weight = w,
         bias_values = b }
-      local y, bias = layer(torch.from_numpy(x))
-      assert_close(y, columns(expected, rank * part, part), { S, B, part })
-      lu.assertNil(bias)
-      layer.options.gather_output = true
-      assert_close(layer(torch.from_numpy(x)), expected, { S, B, N })
-      layer.options.skip_bias_add = true
-      y, bias = layer(torch.from_numpy(x))
-      assert_close(y, reference(x, w), { S, B, N })
-      lu.assertTrue(np.array_equal(bias:numpy(), b[{ { rank * part, (rank + 1) * part } }]))
+      each_layout(x, function(t)
+        layer.options.gather_output, layer.options.skip_bias_add = nil, nil
+        local y, bias = layer(t)
+        assert_close(y, columns(expected, rank * part, part), { S, B, part })
+        lu.assertNil(bias)
+        layer.options.gather_output = true
+        assert_close(layer(t), expected, { S, B, N })
+        layer.options.skip_bias_add = true
+        y, bias = layer(t)
+        assert_close(y, reference(x, w), { S, B, N })
+        lu.assertTrue(np.array_equal(bias:numpy(), b[{ { rank * part, (rank + 1) * part } }]))
+      end)
     end)
   end
 end
 
 function TestLayers:test_row_parallel_linear_adds_the_bias_once()
   local x, w, b = random(4, S, B, K), random(5, N, K), random(6, N)
-  for _, n in ipairs { 1, 2, 4 } do
+  for _, n in ipairs(RANKS) do
     ranks(n, function(rank)
       local part = K // n
       local layer = tp.RowParallelLinear { input_size = K, output_size = N, dtype = "f32", weight = w, bias_values = b }
-      assert_close(layer(torch.from_numpy(x)), reference(x, w, b), { S, B, N })
+      each_layout(x, function(t) assert_close(layer(t), reference(x, w, b), { S, B, N }) end)
       layer.options.input_is_parallel = true
-      local mine = x[{ {}, {}, { rank * part, (rank + 1) * part } }]
-      assert_close(layer(torch.from_numpy(mine)), reference(x, w, b), { S, B, N })
-      layer.options.skip_bias_add = true
-      local y, bias = layer(torch.from_numpy(mine))
-      assert_close(y, reference(x, w), { S, B, N })
-      lu.assertTrue(np.array_equal(bias:numpy(), b))
+      each_layout(x[{ {}, {}, { rank * part, (rank + 1) * part } }], function(mine)
+        layer.options.skip_bias_add = nil
+        assert_close(layer(mine), reference(x, w, b), { S, B, N })
+        layer.options.skip_bias_add = true
+        local y, bias = layer(mine)
+        assert_close(y, reference(x, w), { S, B, N })
+        lu.assertTrue(np.array_equal(bias:numpy(), b))
+      end)
     end)
   end
 end
@@ -96,35 +110,42 @@ end
 function TestLayers:test_two_layers_with_sequence_parallelism()
   local x, w1, w2, b2 = random(7, S, B, K), random(8, N, K), random(9, K, N), random(10, K)
   local expected = reference(reference(x, w1):reshape({ S, B, N }), w2, b2)
-  for _, n in ipairs { 1, 2, 4 } do
+  for _, n in ipairs(RANKS) do
     ranks(n, function(rank)
       local up = tp.ColumnParallelLinear { input_size = K, output_size = N, dtype = "f32", weight = w1, bias = false,
         sequence_parallel = true }
       local down = tp.RowParallelLinear { input_size = N, output_size = K, dtype = "f32", weight = w2, bias_values = b2,
         input_is_parallel = true, sequence_parallel = true }
       local part = S // n
-      local y = down(up(torch.from_numpy(x[{ { rank * part, (rank + 1) * part } }])))
-      lu.assertEquals(y.shape, { part, B, K })
-      local got = y:numpy():astype("f64"):reshape({ part * B, K })
-      local mine = expected[{ { rank * part * B, (rank + 1) * part * B }, {} }]
-      lu.assertTrue(np.allclose(got, mine, { rtol = 1e-5, atol = 1e-4 }), tostring(np.max_abs_diff(got, mine)))
+      each_layout(x[{ { rank * part, (rank + 1) * part } }], function(t)
+        local y = down(up(t))
+        lu.assertEquals(y.shape, { part, B, K })
+        local got = y:numpy():astype("f64"):reshape({ part * B, K })
+        local mine = expected[{ { rank * part * B, (rank + 1) * part * B }, {} }]
+        lu.assertTrue(np.allclose(got, mine, { rtol = 1e-5, atol = 1e-4 }), tostring(np.max_abs_diff(got, mine)))
+      end)
     end)
   end
 end
 
 function TestLayers:test_vocab_parallel_embedding()
-  local V, D, ids = 24, 10, np.array({ { 0, 23, 5 }, { 11, 12, 6 }, { 18, 17, 0 }, { 1, 2, 3 } }, "i32")
+  local V, D = 24, 10
+  local ids = np.array({ { 0, 23, 5 }, { 11, 12, 6 }, { 18, 17, 0 }, { 1, 2, 3 }, { 4, 7, 8 }, { 9, 10, 13 },
+    { 14, 15, 16 }, { 19, 20, 21 } }, "i32")
   local w = random(11, V, D)
-  for _, n in ipairs { 1, 2, 4 } do
+  for _, n in ipairs(RANKS) do
     ranks(n, function()
       local layer = tp.VocabParallelEmbedding { num_embeddings = V, embedding_dim = D, dtype = "f32", weight = w }
-      local got = layer(torch.from_numpy(ids))
-      lu.assertEquals(got.shape, { S, B, D })
-      for s = 0, S - 1 do
-        for b = 0, B - 1 do
-          lu.assertEquals(got:numpy()[{ s, b }]:tolist(), w[ids[{ s, b }]]:tolist())
+      each_layout(ids, function(t)
+        local y = layer(t)
+        lu.assertEquals(y.shape, { S, B, D })
+        local got = y:numpy()
+        for s = 0, S - 1 do
+          for b = 0, B - 1 do
+            lu.assertEquals(got[{ s, b }]:tolist(), w[ids[{ s, b }]]:tolist())
+          end
         end
-      end
+      end)
       lu.assertStrContains(caught(function()
         layer(torch.from_numpy(np.array({ { 24 } }, "i32"))):numpy()
       end), "id 24 is not in a vocabulary of 24")
@@ -148,17 +169,64 @@ local TestMappings = {}
 function TestMappings:test_each_leads_back_or_sums()
   local x = random(14, S, B, 8)
   ranks(4, function(rank)
-    local t = torch.from_numpy(x)
-    local part = tp.scatter_to_tensor_model_parallel_region(t)
-    lu.assertTrue(np.array_equal(part:numpy(), x[{ {}, {}, { 2 * rank, 2 * rank + 2 } }]))
-    lu.assertTrue(np.array_equal(tp.gather_from_tensor_model_parallel_region(part):numpy(), x))
-    local rows = tp.scatter_to_sequence_parallel_region(t)
-    lu.assertTrue(np.array_equal(rows:numpy(), x[{ { rank, rank + 1 } }]))
-    lu.assertTrue(np.array_equal(tp.gather_from_sequence_parallel_region(rows):numpy(), x))
-    lu.assertTrue(np.allclose(tp.reduce_scatter_to_sequence_parallel_region(t):numpy(), x[{ { rank, rank + 1 } }] * 4))
-    lu.assertEquals(tp.copy_to_tensor_model_parallel_region(t), t)
-    lu.assertTrue(np.allclose(tp.reduce_from_tensor_model_parallel_region(t):numpy(), x * 4))
+    each_layout(x, function(t)
+      local part = tp.scatter_to_tensor_model_parallel_region(t)
+      lu.assertTrue(np.array_equal(part:numpy(), x[{ {}, {}, { 2 * rank, 2 * rank + 2 } }]))
+      lu.assertTrue(np.array_equal(tp.gather_from_tensor_model_parallel_region(part):numpy(), x))
+      local rows, mine = tp.scatter_to_sequence_parallel_region(t), x[{ { 2 * rank, 2 * rank + 2 } }]
+      lu.assertTrue(np.array_equal(rows:numpy(), mine))
+      lu.assertTrue(np.array_equal(tp.gather_from_sequence_parallel_region(rows):numpy(), x))
+      lu.assertTrue(np.allclose(tp.reduce_scatter_to_sequence_parallel_region(t):numpy(), mine * 4))
+      for _, out in ipairs { part, rows } do lu.assertEquals(tostring(out.dp), tostring(tp.rows())) end
+      lu.assertEquals(tp.copy_to_tensor_model_parallel_region(t), t)
+      lu.assertTrue(np.allclose(tp.reduce_from_tensor_model_parallel_region(t):numpy(), x * 4))
+    end)
   end)
+end
+
+-- ---- how products are cut ----
+
+local TestProducts = {}
+
+-- Rows, K and columns of a PE, and the bytes of an element: what a PE has in TCM at a time fits into 12 MiB, blocks
+-- cover the product, and weights that fit are loaded once.
+function TestProducts:test_blocks_fit_into_tcm()
+  for _, rows in ipairs { 1, 31, 33, 512, 100000 } do
+    for _, k in ipairs { 1, 63, 4096, 28672, 300000 } do
+      for _, n in ipairs { 1, 33, 128, 2000, 16032 } do
+        for _, item in ipairs { 2, 4, 8 } do
+          local b, case = product.blocks(rows, k, n, item, 8), table.concat({ rows, k, n, item }, " ")
+          local w = b.keep and k * b.width or 2 * b.inner * b.width
+          local sums = 2 * math.max(4, item) * b.height * b.width -- and the next ones
+          lu.assertTrue(w * item + 2 * b.height * b.inner * item + sums <= 12 << 20, case)
+          lu.assertTrue(b.chunks * b.inner >= k and (b.chunks - 1) * b.inner < k, case)
+          lu.assertTrue(b.blocks * b.height >= rows and (b.blocks - 1) * b.height < rows, case)
+          lu.assertEquals(b.keep, k * math.min(n, 4096) * item <= 6 << 20, case)
+        end
+      end
+    end
+  end
+end
+
+-- Blocks of rows, of K and of columns, ragged at every end; weights that stay and that do not.
+function TestProducts:test_products_in_many_blocks()
+  local rows, k, n = 75, 130, 90
+  local x, w, b = random(20, rows, k), random(21, n, k), random(22, n)
+  local expected = np.matmul(x:astype("f64"), w:astype("f64"):transpose()) + b:astype("f64")
+  local whole = product.blocks
+  for _, keep in ipairs { true, false } do
+    product.blocks = function()
+      return { rows = rows, height = 32, inner = 64, width = 4, chunks = 3, blocks = 3, keep = keep }
+    end
+    local ok, problem = pcall(ranks, 1, function()
+      local layer = tp.ColumnParallelLinear { input_size = k, output_size = n, dtype = "f32", weight = w,
+        bias_values = b }
+      local got = layer(torch.from_numpy(x, { dp = tp.rows() })):numpy()
+      lu.assertTrue(np.allclose(got:astype("f64"), expected, { rtol = 1e-4, atol = 1e-4 }))
+    end)
+    product.blocks = whole
+    lu.assertTrue(ok, tostring(problem))
+  end
 end
 
 local TestState = {}
@@ -199,8 +267,9 @@ function TestState:test_sizes_that_do_not_divide_are_named()
     local layer = tp.ColumnParallelLinear { input_size = 4, output_size = 4 }
     refuses("the last dimension of the input is 3, the layer takes 4", layer, torch.zeros({ 2, 3 }, { dtype = "f16" }))
     refuses("the input is f32, the weight f16", layer, torch.zeros { 2, 4 })
-    refuses("activations are in one piece", layer, torch.zeros({ 2, 4 }, { dtype = "f16", dp = torch.DPPolicy {} }))
+    refuses("activations are in one piece or cut by rows over all PEs", layer,
+      torch.zeros({ 2, 4 }, { dtype = "f16", dp = torch.DPPolicy {} }))
   end)
 end
 
-helper.main { TestLayers = TestLayers, TestMappings = TestMappings, TestState = TestState }
+helper.main { TestLayers = TestLayers, TestMappings = TestMappings, TestProducts = TestProducts, TestState = TestState }

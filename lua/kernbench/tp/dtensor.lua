@@ -5,11 +5,14 @@
 --     local c = tp.matmul(a, b):redistribute { tp.Replicate(), tp.Replicate() }
 --
 -- A placement per dimension of the mesh says what a rank has. Sizes divide evenly, and a dimension of the
--- tensor is cut along one dimension of the mesh at most. Local tensors are in one piece.
+-- tensor is cut along one dimension of the mesh at most. Local tensors are in one piece or cut by rows over all
+-- PEs, which tp.rows() is; those that come out are cut by rows.
 local core = require "kernbench.core"
 local dist = require "kernbench.distributed"
+local kernels = require "kernbench.tp.kernels"
 local placements = require "kernbench.tp.placements"
-local tl = require "kernbench.tl"
+local product = require "kernbench.tp.product"
+local tensors = require "kernbench.tensor"
 
 local M = { Shard = placements.Shard, Replicate = placements.Replicate, Partial = placements.Partial }
 
@@ -133,14 +136,14 @@ local function all_replicate(mesh)
 end
 
 --- What a rank has, as a DTensor. The shape of the whole follows from the placements.
----@param tensor Tensor in one piece
+---@param tensor Tensor in one piece or cut by rows over all PEs
 ---@param mesh tp.DeviceMesh
 ---@param wanted tp.Placement[]
 ---@return tp.DTensor
 function M.from_local(tensor, mesh, wanted)
   check_placements("from_local", mesh, wanted)
-  if not torch().is_tensor(tensor) or #tensor.shards ~= 1 then
-    core.raise "from_local: expected a tensor in one piece"
+  if not torch().is_tensor(tensor) or not product.is_activation(tensor) then
+    core.raise "from_local: expected a tensor in one piece or cut by rows over all PEs"
   end
   local shape = table.move(tensor.shape, 1, #tensor.shape, 1, {})
   for i, placement in ipairs(wanted) do
@@ -150,7 +153,7 @@ function M.from_local(tensor, mesh, wanted)
 end
 
 --- A tensor that every rank has whole, laid over the mesh. Nothing is sent.
----@param tensor Tensor in one piece, the same on every rank
+---@param tensor Tensor in one piece or cut by rows over all PEs, the same on every rank
 ---@param mesh tp.DeviceMesh
 ---@param wanted tp.Placement[]
 ---@return tp.DTensor
@@ -218,10 +221,6 @@ local function check_pair(call, a, b)
   end
 end
 
-local function multiply(a, b, out)
-  tl.wait(tl.composite { op = "gemm", a = tl.ref(a), b = tl.ref(b), out = out })
-end
-
 -- Placements of a, b and their product along one dimension of the mesh, with as little as possible sent.
 local function match(p, q, smaller_is_a)
   local S, R = placements.Shard, placements.Replicate()
@@ -256,18 +255,8 @@ function M.matmul(a, b)
     of_a[i], of_b[i], of_out[i] = match(a.placements[i], b.placements[i], a.shape[1] < b.shape[2])
   end
   a, b = a:redistribute(of_a), b:redistribute(of_b)
-  local out = torch().empty({ a.tensor.shape[1], b.tensor.shape[2] }, { dtype = a.dtype })
-  torch().launch("matmul", multiply, a.tensor, b.tensor, out)
+  local out = product.multiply("matmul", a.tensor, b.tensor)
   return wrap(out, a.device_mesh, of_out, { a.shape[1], b.shape[2] })
-end
-
-local MOST = 1 << 16 -- elements of a tile
-
-local function pointwise_kernel(a, b, out, fn, count)
-  for at = 0, count - 1, MOST do
-    local n = math.min(MOST, count - at)
-    tl.store(out + at, fn(tl.load(a + at, { n }), tl.load(b + at, { n })))
-  end
 end
 
 -- fn of corresponding elements; `linear`: of terms, too.
@@ -288,8 +277,9 @@ local function pointwise(call, a, b, fn, linear)
   end
   if not pcall(check_placements, call, a.device_mesh, common) then common = all_replicate(a.device_mesh) end
   a, b = a:redistribute(common), b:redistribute(common)
-  local out = torch().empty(a.tensor.shape, { dtype = a.dtype })
-  torch().launch(call, pointwise_kernel, a.tensor, b.tensor, out, fn, out:numel())
+  local out = product.empty(a.tensor.shape, a.dtype)
+  torch().launch { name = call, kernel = kernels.pointwise, pes = out.shards,
+    args = { a.tensor, b.tensor, out, fn, tensors.item_size(a.dtype) } }
   return wrap(out, a.device_mesh, common, a.shape)
 end
 

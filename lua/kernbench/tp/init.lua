@@ -12,6 +12,7 @@ local dist = require "kernbench.distributed"
 local dtensor = require "kernbench.tp.dtensor"
 local layers = require "kernbench.tp.layers"
 local mappings = require "kernbench.tp.mappings"
+local product = require "kernbench.tp.product"
 local state = require "kernbench.tp.state"
 
 local M = {}
@@ -97,6 +98,13 @@ end
 ---@return integer
 function M.get_data_parallel_world_size()
   return dist.get_world_size(state.data_group())
+end
+
+--- The placement of activations: rows over all PEs of a SIP. Dimension 0 is cut; the last PEs may get fewer rows
+--- or none.
+---@return DPPolicy
+function M.rows()
+  return product.rows()
 end
 
 for _, part in ipairs { mappings, layers, dtensor } do

@@ -1,14 +1,16 @@
 --- Layers that are cut over the ranks of the tensor parallel group (forward direction).
 --
--- A layer is called with an activation in one piece, [sequence, batch, hidden], and returns the output and,
--- with skip_bias_add, the bias that the caller is to add, else nil. Weights are given whole, [out, in] as in
--- PyTorch, the same on every rank; a rank keeps its part, transposed and cut by columns over all PEs of its
--- SIP.
+-- A layer is called with an activation, [sequence, batch, hidden] in one piece or cut by rows over all PEs, and
+-- returns the output, cut by rows, and, with skip_bias_add, the bias that the caller is to add, else nil. Weights
+-- are given whole, [out, in] as in PyTorch, the same on every rank; a rank keeps its part, transposed and cut by
+-- columns over all PEs of its SIP.
 local core = require "kernbench.core"
 local kernels = require "kernbench.tp.kernels"
 local mappings = require "kernbench.tp.mappings"
 local np = require "kernbench.np"
+local product = require "kernbench.tp.product"
 local state = require "kernbench.tp.state"
+local tensors = require "kernbench.tensor"
 
 local M = {}
 
@@ -61,13 +63,18 @@ local function check_shape(call, name, array, ...)
 end
 
 -- Cut by columns over all PEs; the last ones may get fewer, or none.
-local function over_all_pes()
+local function by_columns()
   return torch().DPPolicy { cube = "column_wise", pe = "column_wise", pad = true }
 end
 
--- A tensor over all PEs: part(array) of what was given, zeros if nothing was, or no contents at all.
-local function weight_tensor(shape, dtype, name, given, part)
-  local options = { dtype = dtype, dp = over_all_pes(), name = name }
+-- A copy in every cube.
+local function in_every_cube()
+  return torch().DPPolicy { num_pes = 1 }
+end
+
+-- A tensor of that placement: part(array) of what was given, zeros if nothing was, or no contents at all.
+local function weight_tensor(dp, shape, dtype, name, given, part)
+  local options = { dtype = dtype, dp = dp, name = name }
   if not torch().ahbm.has_data() then
     return torch().empty(shape, options)
   end
@@ -81,32 +88,21 @@ end
 
 -- ---- products ----
 
--- A copy of x for every cube that has a part of w: the first ones, as parts are dealt out.
-local function spread(x, rows, columns, item, w)
-  local dp = torch().DPPolicy { num_pes = 1, num_cubes = w.shards[#w.shards].cube + 1 }
-  local copies = torch().empty({ rows, columns }, { dtype = x.dtype, dp = dp })
-  torch().launch("spread", kernels.spread, x, copies, item)
-  return copies
-end
-
--- x w (+ bias), with x [..., K] in one piece and w (K, N).
+-- x w (+ bias), with x [..., K] and w (K, N).
 local function multiply(call, x, w, bias)
-  local item, K, N = mappings.check(call, x), w.shape[1], w.shape[2]
+  mappings.check(call, x)
+  local K = w.shape[1]
   if x.shape[#x.shape] ~= K then
     core.raise(("tp.%s: the last dimension of the input is %d, the layer takes %d"):format(call, x.shape[#x.shape], K))
   elseif x.dtype ~= w.dtype then
     core.raise(("tp.%s: the input is %s, the weight %s"):format(call, x.dtype, w.dtype))
   end
-  local shape = table.move(x.shape, 1, #x.shape, 1, {})
-  shape[#shape] = N
-  local out = torch().empty(shape, { dtype = x.dtype })
-  torch().launch(call, kernels.linear, spread(x, x:numel() // K, K, item, w), w, out, bias)
-  return out
+  return product.multiply(call, x, w, bias)
 end
 
 local function add_bias(out, bias)
-  local width = out.shape[#out.shape]
-  torch().launch("bias", kernels.add_bias, out, bias, out:numel() // width, mappings.check("bias", out))
+  torch().launch { name = "bias", kernel = kernels.add_bias, pes = out.shards,
+    args = { out, bias, out.shape[#out.shape], tensors.item_size(out.dtype) } }
   return out
 end
 
@@ -140,11 +136,12 @@ function M.ColumnParallelLinear(options)
   local mine, dtype, name = range(rank * part, part), options.dtype or "f16", options.name or call
   if options.weight then check_shape(call, "weight", options.weight, options.output_size, options.input_size) end
   local self = setmetatable({ options = options }, Column)
-  self.weight = weight_tensor({ options.input_size, part }, dtype, name .. ".weight", options.weight,
+  self.weight = weight_tensor(by_columns(), { options.input_size, part }, dtype, name .. ".weight", options.weight,
     function(w) return w[{ mine, {} }]:transpose() end)
   if options.bias ~= false then
     if options.bias_values then check_shape(call, "bias_values", options.bias_values, options.output_size) end
-    self.bias = weight_tensor({ part }, dtype, name .. ".bias", options.bias_values, function(b) return b[{ mine }] end)
+    self.bias = weight_tensor(by_columns(), { part }, dtype, name .. ".bias", options.bias_values,
+      function(b) return b[{ mine }] end)
   end
   return self
 end
@@ -182,11 +179,11 @@ function M.RowParallelLinear(options)
   local mine, dtype, name = range(rank * part, part), options.dtype or "f16", options.name or call
   if options.weight then check_shape(call, "weight", options.weight, options.output_size, options.input_size) end
   local self = setmetatable({ options = options }, Row)
-  self.weight = weight_tensor({ part, options.output_size }, dtype, name .. ".weight", options.weight,
+  self.weight = weight_tensor(by_columns(), { part, options.output_size }, dtype, name .. ".weight", options.weight,
     function(w) return w[{ {}, mine }]:transpose() end)
   if options.bias ~= false then
     if options.bias_values then check_shape(call, "bias_values", options.bias_values, options.output_size) end
-    self.bias = weight_tensor({ options.output_size }, dtype, name .. ".bias", options.bias_values,
+    self.bias = weight_tensor(in_every_cube(), { options.output_size }, dtype, name .. ".bias", options.bias_values,
       function(b) return b end)
   end
   return self
@@ -223,23 +220,24 @@ function M.VocabParallelEmbedding(options)
   local part = state.divide(call, "num_embeddings", options.num_embeddings, world)
   if options.weight then check_shape(call, "weight", options.weight, options.num_embeddings, options.embedding_dim) end
   local self = setmetatable({ options = options, first = rank * part }, Embedding)
-  self.weight = weight_tensor({ part, options.embedding_dim }, options.dtype or "f16",
+  self.weight = weight_tensor(product.rows(), { part, options.embedding_dim }, options.dtype or "f16",
     (options.name or call) .. ".weight", options.weight, function(w) return w[{ range(rank * part, part), {} }] end)
   return self
 end
 
---- ids: [sequence, batch] of integers, in one piece.
+--- ids: [sequence, batch] of integers, in one piece or cut by rows over all PEs.
 ---@param ids Tensor
 ---@return Tensor [sequence, batch, embedding_dim]; with reduce_scatter_embeddings this rank's part of dimension 0
 function Embedding:forward(ids)
   local call, V = "VocabParallelEmbedding", self.options.num_embeddings
-  if not torch().is_tensor(ids) or #ids.shards ~= 1 or not ids.dtype:find "^[iu]%d" then
-    core.raise(("tp.%s: expected a tensor of integers in one piece"):format(call))
+  if not torch().is_tensor(ids) or not product.is_activation(ids) or not ids.dtype:find "^[iu]%d" then
+    core.raise(("tp.%s: expected a tensor of integers, in one piece or cut by rows over all PEs"):format(call))
   end
   local shape = table.move(ids.shape, 1, #ids.shape, 1, {})
   shape[#shape + 1] = self.options.embedding_dim
-  local out = torch().empty(shape, { dtype = self.weight.dtype })
-  torch().launch("embedding", kernels.embedding, ids, self.weight, out, self.first, V, ids:numel())
+  local out = product.empty(shape, self.weight.dtype)
+  torch().launch { name = "embedding", kernel = kernels.embedding, args = { ids, self.weight, out, self.first, V },
+    pes = out.shards }
   if self.options.reduce_scatter_embeddings then
     return mappings.reduce_scatter_to_sequence_parallel_region(out)
   end

@@ -1,44 +1,34 @@
 --- The mappings between regions: where every rank of the tensor parallel group has all of a tensor, and where
 --- each has a part of it (forward direction).
 --
--- Tensors are activations: [sequence, batch, hidden] or any other number of dimensions, in one piece.
+-- Tensors are activations: [sequence, batch, hidden] or any other number of dimensions, in one piece or cut by
+-- rows over all PEs. What comes out is cut by rows, unless it is the tensor that went in.
 local core = require "kernbench.core"
 local dist = require "kernbench.distributed"
-local kernels = require "kernbench.tp.kernels"
+local moves = require "kernbench.tp.moves"
+local product = require "kernbench.tp.product"
 local state = require "kernbench.tp.state"
 
 local M = {}
 
-local ITEM = { f16 = 2, bf16 = 2, f32 = 4, f64 = 8 }
+local FLOATS = { f16 = true, bf16 = true, f32 = true, f64 = true }
 
 local function torch()
   return require "kernbench.torch"
 end
 
---- Bytes of an element of an activation; raises for other types and placements.
+--- Raise unless x is an activation.
 ---@param call string
 ---@param x Tensor
----@return integer
 function M.check(call, x)
   if not torch().is_tensor(x) then
     core.raise(("tp.%s: expected a tensor, got %s"):format(call, type(x)))
-  elseif #x.shards ~= 1 then
-    core.raise(("tp.%s: tensor '%s' is cut or replicated, over %d PEs; activations are in one piece"):format(call,
-      x.name, #x.shards))
+  elseif not product.is_activation(x) then
+    core.raise(("tp.%s: tensor '%s' has placement %s; activations are in one piece or cut by rows over all PEs, which "
+      .. "tp.rows() is"):format(call, x.name, tostring(x.dp)))
+  elseif not FLOATS[x.dtype] then
+    core.raise(("tp.%s: tensor '%s' is %s; expected f16, bf16, f32 or f64"):format(call, x.name, x.dtype))
   end
-  return ITEM[x.dtype] or core.raise(("tp.%s: tensor '%s' is %s; expected f16, bf16, f32 or f64"):format(call, x.name,
-    x.dtype))
-end
-
--- Shape with another extent in dimension d.
-local function with_extent(shape, d, extent)
-  local other = table.move(shape, 1, #shape, 1, {})
-  other[d] = extent
-  return other
-end
-
-local function rows_of(x)
-  return x:numel() // x.shape[#x.shape]
 end
 
 --- Every rank goes on with all of x.
@@ -65,40 +55,29 @@ end
 ---@return Tensor
 function M.scatter_to_tensor_model_parallel_region(x)
   local call = "scatter_to_tensor_model_parallel_region"
-  local item, rank, world = M.check(call, x), state.place()
+  M.check(call, x)
+  local rank, world = state.place()
   if world == 1 then
     return x
   end
-  local width = x.shape[#x.shape]
-  local part = state.divide(call, "the last dimension", width, world)
-  local out = torch().empty(with_extent(x.shape, #x.shape, part), { dtype = x.dtype })
-  torch().launch("scatter", kernels.copy_columns, x, out, rows_of(x), part, { skip = rank * part, width = width },
-    { skip = 0, width = part }, item)
-  return out
+  state.divide(call, "the last dimension", x.shape[#x.shape], world)
+  return moves.slice("scatter", x, #x.shape, rank, world)
 end
 
--- One column block of every rank into its place.
-local function interleave(from, to, rows, part, world, item)
-  for rank = 0, world - 1 do
-    kernels.copy_columns(from, to, rows, part, { skip = rank * rows * part, width = part },
-      { skip = rank * part, width = world * part }, item)
-  end
+-- All ranks' x, one after another along dimension 0.
+local function gather(x, world)
+  local out = product.empty(moves.with(x.shape, 1, x.shape[1] * world), x.dtype)
+  dist.all_gather_into_tensor(out, x, { group = state.tensor_group() })
+  return out
 end
 
 --- All ranks' x, one after another along the last dimension.
 ---@param x Tensor
 ---@return Tensor
 function M.gather_from_tensor_model_parallel_region(x)
-  local item, _, world = M.check("gather_from_tensor_model_parallel_region", x), state.place()
-  if world == 1 then
-    return x
-  end
-  local rows, part = rows_of(x), x.shape[#x.shape]
-  local parts = torch().empty({ world, table.unpack(x.shape) }, { dtype = x.dtype })
-  dist.all_gather_into_tensor(parts, x, { group = state.tensor_group() })
-  local out = torch().empty(with_extent(x.shape, #x.shape, part * world), { dtype = x.dtype })
-  torch().launch("gather", interleave, parts, out, rows, part, world, item)
-  return out
+  M.check("gather_from_tensor_model_parallel_region", x)
+  local _, world = state.place()
+  return world == 1 and x or moves.merge("gather", gather(x, world), #x.shape, world)
 end
 
 --- This rank's part of dimension 0.
@@ -106,16 +85,13 @@ end
 ---@return Tensor
 function M.scatter_to_sequence_parallel_region(x)
   local call = "scatter_to_sequence_parallel_region"
-  local item, rank, world = M.check(call, x), state.place()
+  M.check(call, x)
+  local rank, world = state.place()
   if world == 1 then
     return x
   end
-  local part = state.divide(call, "dimension 0", x.shape[1], world)
-  local out = torch().empty(with_extent(x.shape, 1, part), { dtype = x.dtype })
-  local width = x.shape[#x.shape]
-  torch().launch("scatter", kernels.copy_columns, x, out, rows_of(out), width,
-    { skip = rank * out:numel(), width = width }, { skip = 0, width = width }, item)
-  return out
+  state.divide(call, "dimension 0", x.shape[1], world)
+  return moves.slice("scatter", x, 1, rank, world)
 end
 
 --- All ranks' x, one after another along dimension 0.
@@ -124,12 +100,7 @@ end
 function M.gather_from_sequence_parallel_region(x)
   M.check("gather_from_sequence_parallel_region", x)
   local _, world = state.place()
-  if world == 1 then
-    return x
-  end
-  local out = torch().empty(with_extent(x.shape, 1, x.shape[1] * world), { dtype = x.dtype })
-  dist.all_gather_into_tensor(out, x, { group = state.tensor_group() })
-  return out
+  return world == 1 and x or gather(x, world)
 end
 
 --- The sum of all ranks' x, of which this rank gets its part of dimension 0.
@@ -142,8 +113,7 @@ function M.reduce_scatter_to_sequence_parallel_region(x)
   if world == 1 then
     return x
   end
-  local out = torch().empty(with_extent(x.shape, 1, state.divide(call, "dimension 0", x.shape[1], world)),
-    { dtype = x.dtype })
+  local out = product.empty(moves.with(x.shape, 1, state.divide(call, "dimension 0", x.shape[1], world)), x.dtype)
   dist.reduce_scatter_tensor(out, x, { group = state.tensor_group() })
   return out
 end
