@@ -175,8 +175,34 @@ local function is_taken(now, i)
   return false
 end
 
+-- Where dimensions of the mesh swap what they cut, the first of them gives way.
+local function give_way(now, go)
+  for i = 1, #now.wanted do
+    if now.list[i] ~= now.wanted[i] and now.list[i].kind == "shard" then
+      return go(i, placements.Replicate())
+    end
+  end
+end
+
+-- The dimension of the mesh to change next: one that makes what is sent afterwards smaller, if there is one, and one
+-- that makes it larger only at the end. Nil if each would be cut along what another one still is; false if all are
+-- as wanted.
+local function next_step(now)
+  local best, soonest = false, math.huge
+  for i = #now.wanted, 1, -1 do
+    local from, to = now.list[i], now.wanted[i]
+    if from ~= to then
+      best = best or nil
+      local turn = placements.turn(from, to)
+      if turn < soonest and not is_taken(now, i) then best, soonest = i, turn end
+    end
+  end
+  return best
+end
+
 --- The same tensor under other placements: Shard to Replicate is an all-gather, Shard to another Shard an
---- all-to-all, Partial to Replicate an all-reduce, Partial to Shard a reduce-scatter, Replicate to Shard is local.
+--- all-to-all, Partial to Replicate an all-reduce, Partial to Shard a reduce-scatter; Replicate to any other and
+--- Shard to Partial are local. Dimensions of the mesh are changed such that collectives send little.
 ---@param wanted tp.Placement[]
 ---@return tp.DTensor
 function DTensor:redistribute(wanted)
@@ -187,13 +213,11 @@ function DTensor:redistribute(wanted)
     tensor = placements.convert(tensor, mesh.groups[i], now.list[i], to)
     now.list[i] = to
   end
-  for i = 1, #wanted do -- where two dimensions of the mesh swap, one has to give way first
-    if is_taken(now, i) and now.list[i].kind == "shard" then go(i, placements.Replicate()) end
+  local i = next_step(now)
+  while i ~= false do
+    if i then go(i, wanted[i]) else give_way(now, go) end
+    i = next_step(now)
   end
-  for i = #wanted, 1, -1 do
-    if not is_taken(now, i) then go(i, wanted[i]) end
-  end
-  for i = 1, #wanted do go(i, wanted[i]) end
   return wrap(tensor, mesh, wanted, self.shape)
 end
 

@@ -111,6 +111,32 @@ function M.slice(from, to, view)
     view.item)
 end
 
+-- Zeros in all that this PE holds.
+local function clear(x, dtype, item)
+  local _, count = own(x)
+  for at = 0, count - 1, MOST // item do
+    tl.store(x + at, tl.zeros({ math.min(MOST // item, count - at) }, dtype))
+  end
+end
+
+--- to = zeros, but for to[:, skip : skip + columns] of rows of `width`, which is from: every PE its rows of `to`.
+-- Without `from`, zeros alone.
+function M.place(from, to, view)
+  clear(to, to.dtype, view.item)
+  if not view.columns then
+    return
+  end
+  local first, count = own(to)
+  local row, rows = first // view.width, count // view.width
+  if view.first then -- rows view.first, ... of `to` are those of `from`
+    local begin, stop = math.max(row, view.first), math.min(row + rows, view.first + view.rows)
+    copy(from:whole() + (begin - view.first) * view.width, view.width, to + (begin - row) * view.width, view.width,
+      stop - begin, view.width, view.item)
+  else
+    copy(from:whole() + row * view.columns, view.columns, to + view.skip, view.width, rows, view.columns, view.item)
+  end
+end
+
 --- from (rows, count, columns) as to (count, rows, columns): every PE its rows.
 function M.split(from, to, view)
   local first, count = own(to)

@@ -87,6 +87,26 @@ function M.merge(name, parts, d, count)
   return run(name, kernels.merge, parts, product.empty(M.with(shape, d, count * shape[d]), parts.dtype), view)
 end
 
+--- Zeros but for x, which is part `index` (from 0) of `count` equal parts along dimension d.
+---@return Tensor
+function M.place(x, d, index, count)
+  local shape = M.with(x.shape, d, count * x.shape[d])
+  local out = product.empty(shape, x.dtype)
+  local columns = extent_of(x.shape, d, #x.shape)
+  if d == 1 then
+    local row = extent_of(shape, 2, #shape)
+    return run("place", kernels.place, x, out, { columns = row, width = row, first = index * x.shape[1],
+      rows = x.shape[1] })
+  end
+  return run("place", kernels.place, x, out, { columns = columns, width = count * columns, skip = index * columns })
+end
+
+--- Zeros like x.
+---@return Tensor
+function M.zeros(x)
+  return run("zeros", kernels.place, x, product.empty(x.shape, x.dtype), {})
+end
+
 ---@return Tensor
 function M.copy(x)
   local row = extent_of(x.shape, 2, #x.shape)

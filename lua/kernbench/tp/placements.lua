@@ -91,7 +91,7 @@ end
 
 -- One rank keeps it, the others have zeros.
 function WAYS.replicate.partial(x, group)
-  return dist.get_rank(group) == 0 and moves.copy(x) or torch().zeros(x.shape, { dtype = x.dtype, dp = product.rows() })
+  return dist.get_rank(group) == 0 and moves.copy(x) or moves.zeros(x)
 end
 
 -- All-reduce.
@@ -110,8 +110,23 @@ function WAYS.partial.shard(x, group, _, to)
   return out
 end
 
+-- Every rank has its part, and zeros elsewhere.
 function WAYS.shard.partial(x, group, from)
-  return WAYS.replicate.partial(WAYS.shard.replicate(x, group, from), group)
+  return moves.place(x, from.dim + 1, dist.get_rank(group), dist.get_world_size(group))
+end
+
+local TURNS = {
+  replicate = { shard = 1, partial = 3 }, -- a part of what is there; nothing is sent
+  partial = { shard = 2, replicate = 3 },
+  shard = { shard = 3, replicate = 4, partial = 5 }, -- the last one makes more of it; nothing is sent
+}
+
+--- When a step is best made, so that as little as possible is sent: what shrinks comes first.
+---@param from tp.Placement
+---@param to tp.Placement
+---@return integer
+function M.turn(from, to)
+  return TURNS[from.kind][to.kind]
 end
 
 --- The local tensor under another placement; x itself stays as it is.
