@@ -34,7 +34,7 @@ static kb_run product_reference(uint64_t parameter)
     kb_value *c = tile(KB_F16, SIZE, SIZE);
     kb_log_entry entry = {.op = KB_LOG_GEMM};
     entry.gemm.M = entry.gemm.K = entry.gemm.N = SIZE;
-    entry.gemm.in = entry.gemm.out_type = KB_F16;
+    entry.gemm.in_a = entry.gemm.in_b = entry.gemm.out_type = KB_F16;
     entry.gemm.a.value = filled(KB_F16, SIZE, SIZE, 0.5);
     entry.gemm.b.value = filled(KB_F16, SIZE, SIZE, 0.25);
     entry.gemm.out.value = kb_value_retain(c);

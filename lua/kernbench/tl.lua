@@ -47,6 +47,7 @@
 ---@field a Tile|Pointer
 ---@field b Tile|Pointer
 ---@field out Pointer
+---@field trans_b? boolean b is given as (N, K)
 ---@field epilogue? table[] steps such as {"bias", ptr}, {"gelu"}, {"scale", 0.5}, {"cast", "f16"}, {"softmax"}
 local core = require "kernbench.core.tl"
 local fail = require("kernbench.core").raise

@@ -62,24 +62,30 @@ static void matrix_text(const matrix *m, char *text, size_t size)
 }
 
 /* Shapes and types of a and b go together. */
-static void check_product(lua_State *L, const char *call, const matrix *a, const matrix *b)
+static void check_product(lua_State *L, const char *call, const matrix *a, const matrix *b,
+                          bool b_transposed)
 {
     char at[64], bt[64];
+    const char *how = b_transposed ? ", transposed" : "";
+    size_t inner = b_transposed ? b->cols : b->rows;
     matrix_text(a, at, sizeof at);
     matrix_text(b, bt, sizeof bt);
-    if (a->dtype != b->dtype) kb_error(L, "%s: a is %s, b is %s: the types differ", call, at, bt);
-    if (a->cols != b->rows)
-        kb_error(L, "%s: a is %s, b is %s: inner extents %d and %d differ", call, at, bt,
-                 (int)a->cols, (int)b->rows);
+    if (!kb_gemm_takes(a->dtype, b->dtype))
+        kb_error(L, "%s: a is %s, b is %s: the types differ", call, at, bt);
+    if (a->cols != inner)
+        kb_error(L, "%s: a is %s, b is %s%s: inner extents %d and %d differ", call, at, bt, how,
+                 (int)a->cols, (int)inner);
 }
 
-static kb_product product_of(const char *call, const matrix *a, const matrix *b, kb_dtype out)
+static kb_product product_of(const char *call, const matrix *a, const matrix *b, bool b_transposed)
 {
     return (kb_product){.M = (uint32_t)a->rows,
                         .K = (uint32_t)a->cols,
-                        .N = (uint32_t)b->cols,
-                        .in = a->dtype,
-                        .out_type = out,
+                        .N = (uint32_t)(b_transposed ? b->rows : b->cols),
+                        .in_a = a->dtype,
+                        .in_b = b->dtype,
+                        .out_type = kb_gemm_acc(a->dtype),
+                        .b_transposed = b_transposed,
                         .a = a->arg,
                         .b = b->arg,
                         .what = call};
@@ -92,9 +98,9 @@ static kb_tile *check_accumulator(lua_State *L, int index, const kb_product *p)
     const kb_value *v = acc->value;
     char text[KB_SHAPE_TEXT + 16];
     if (v->rank != 2 || v->shape[0] != p->M || v->shape[1] != p->N ||
-        v->dtype != kb_gemm_acc(p->in))
+        v->dtype != kb_gemm_acc(p->in_a))
         kb_error(L, "tl.dot: acc is %s: expected (%d, %d) %s", kb_value_text(v, text, sizeof text),
-                 (int)p->M, (int)p->N, kb_dtype_name(kb_gemm_acc(p->in)));
+                 (int)p->M, (int)p->N, kb_dtype_name(kb_gemm_acc(p->in_a)));
     return acc;
 }
 
@@ -108,12 +114,12 @@ static int tl_dot(lua_State *L)
     kb_check_tile(L, 1, "tl.dot: a");
     kb_check_tile(L, 2, "tl.dot: b");
     matrix a = check_matrix(L, 1, "tl.dot", "a"), b = check_matrix(L, 2, "tl.dot", "b");
-    check_product(L, "tl.dot", &a, &b);
-    kb_product p = product_of("tl.dot", &a, &b, kb_gemm_acc(a.dtype));
+    check_product(L, "tl.dot", &a, &b, false);
+    kb_product p = product_of("tl.dot", &a, &b, false);
     if (!lua_isnil(L, 4)) p.out_type = kb_check_dtype(L, 4, p.out_type);
-    if (kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in))
+    if (kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in_a))
         return kb_error(L, "tl.dot: out_dtype %s for operands of %s", kb_dtype_name(p.out_type),
-                        kb_dtype_name(p.in));
+                        kb_dtype_name(p.in_a));
     p.acc = check_accumulator(L, 3, &p);
     kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
@@ -270,11 +276,20 @@ static void check_epilogue(lua_State *L, int index, kb_product *p)
     p->step_count = (int)count;
 }
 
-/* tl.composite{op = "gemm", a =, b =, out =, epilogue = {...}}: issues; returns a handle for
- * tl.wait. */
+/* Whether b is given as (N, K). */
+static bool check_trans_b(lua_State *L, int index)
+{
+    if (!lua_isnil(L, index) && !lua_isboolean(L, index))
+        kb_error(L, "tl.composite: trans_b is %s; expected true or false",
+                 luaL_tolstring(L, index, NULL));
+    return lua_toboolean(L, index);
+}
+
+/* tl.composite{op = "gemm", a =, b =, out =, epilogue = {...}, trans_b =}: issues; returns a handle
+ * for tl.wait. */
 static int tl_composite(lua_State *L)
 {
-    static const char *const names[] = {"op", "a", "b", "out", "epilogue", NULL};
+    static const char *const names[] = {"op", "a", "b", "out", "epilogue", "trans_b", NULL};
     kb_proc *proc = kb_check_kernel(L, "tl.composite");
     kb_co_check_wait(L, "tl.composite");
     kb_unpack_options(L, "tl.composite", names);
@@ -283,13 +298,14 @@ static int tl_composite(lua_State *L)
         return kb_error(L, "tl.composite: op is %s; the only composite is \"gemm\"",
                         luaL_tolstring(L, 1, NULL));
     matrix a = check_matrix(L, 2, "tl.composite", "a"), b = check_matrix(L, 3, "tl.composite", "b");
-    check_product(L, "tl.composite", &a, &b);
-    kb_product p = product_of("tl.composite", &a, &b, a.dtype);
+    bool trans_b = check_trans_b(L, 6);
+    check_product(L, "tl.composite", &a, &b, trans_b);
+    kb_product p = product_of("tl.composite", &a, &b, trans_b);
     p.out = check_out(L, 4, &p);
     check_epilogue(L, 5, &p);
-    if (!p.step_count && kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in))
+    if (!p.step_count && kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in_a))
         return kb_error(L, "tl.composite: out holds %s, the operands %s", kb_dtype_name(p.out_type),
-                        kb_dtype_name(p.in));
+                        kb_dtype_name(p.in_a));
     kb_handle *h = kb_push_handle(L);
     kb_err err = {0};
     if (kb_kernel_product(proc, &p, &h->op, &err)) {

@@ -28,6 +28,11 @@ kb_dtype kb_gemm_acc(kb_dtype in)
     return kb_dtype_size(in) <= 2 ? KB_I32 : KB_I64;
 }
 
+bool kb_gemm_takes(kb_dtype in_a, kb_dtype in_b)
+{
+    return in_a == in_b || (kb_dtype_is_f8(in_a) && kb_dtype_is_f8(in_b));
+}
+
 static size_t min(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -41,7 +46,7 @@ static size_t round_up(size_t x, size_t unit)
 /* One allocation for all four buffers, no larger than this product needs. */
 static int work_init(work *w, const kb_gemm *g, size_t rows, kb_err *err)
 {
-    kb_dtype acc = kb_gemm_acc(g->in);
+    kb_dtype acc = kb_gemm_acc(g->in_a);
     *w = (work){.g = g, .acc = acc, .size = kb_dtype_size(acc)};
     w->kernel = kb_gemm_kernel_for(acc, g->level);
     size_t kc = min(g->k, KC), nc = round_up(min(g->n, NC), w->kernel.columns);
@@ -60,11 +65,11 @@ static int work_init(work *w, const kb_gemm *g, size_t rows, kb_err *err)
 }
 
 /* n elements of an operand, as accumulators: in place, or converted in the row buffer. */
-static const char *as_acc(work *w, const void *from, size_t offset, size_t n)
+static const char *as_acc(work *w, const void *from, kb_dtype type, size_t offset, size_t n)
 {
-    const char *src = (const char *)from + offset * kb_dtype_size(w->g->in);
-    if (w->g->in == w->acc) return src;
-    kb_convert(w->acc, w->row, w->g->in, src, n);
+    const char *src = (const char *)from + offset * kb_dtype_size(type);
+    if (type == w->acc) return src;
+    kb_convert(w->acc, w->row, type, src, n);
     return w->row;
 }
 
@@ -73,7 +78,7 @@ static void pack_b(work *w, size_t p0, size_t kc, size_t j0, size_t nc)
 {
     size_t width = w->kernel.columns, line = width * w->size;
     for (size_t p = 0; p < kc; p++) {
-        const char *src = as_acc(w, w->g->b, (p0 + p) * w->g->ldb + j0, nc);
+        const char *src = as_acc(w, w->g->b, w->g->in_b, (p0 + p) * w->g->ldb + j0, nc);
         for (size_t j = 0; j < nc; j += width) {
             char *dst = w->b + j * kc * w->size + p * line;
             size_t n = min(width, nc - j);
@@ -83,10 +88,10 @@ static void pack_b(work *w, size_t p0, size_t kc, size_t j0, size_t nc)
     }
 }
 
-/* One row of A into column `r` of its panel of kc x rows; a null row is zeros. */
-static void spread_row(work *w, char *panel, size_t r, const char *row, size_t kc)
+/* A row of kc elements into column `r` of a panel of kc x step; a null row is zeros. */
+static void spread_row(const work *w, char *panel, size_t step, size_t r, const char *row,
+                       size_t kc)
 {
-    size_t step = w->kernel.rows;
     if (w->size == 4) {
         kb_word32 *dst = (kb_word32 *)panel + r;
         for (size_t p = 0; p < kc; p++) dst[p * step] = row ? ((const kb_word32 *)row)[p] : 0;
@@ -98,11 +103,24 @@ static void spread_row(work *w, char *panel, size_t r, const char *row, size_t k
 
 static void pack_a(work *w, size_t i0, size_t mc, size_t p0, size_t kc)
 {
+    const kb_gemm *g = w->g;
     size_t height = w->kernel.rows;
     for (size_t i = 0; i < round_up(mc, height); i++) {
         char *panel = w->a + i / height * height * kc * w->size;
-        const char *row = i < mc ? as_acc(w, w->g->a, (i0 + i) * w->g->lda + p0, kc) : NULL;
-        spread_row(w, panel, i % height, row, kc);
+        const char *row = i < mc ? as_acc(w, g->a, g->in_a, (i0 + i) * g->lda + p0, kc) : NULL;
+        spread_row(w, panel, height, i % height, row, kc);
+    }
+}
+
+/* The same as pack_b, of a B whose columns lie in rows. */
+static void pack_transposed_b(work *w, size_t p0, size_t kc, size_t j0, size_t nc)
+{
+    const kb_gemm *g = w->g;
+    size_t width = w->kernel.columns;
+    for (size_t j = 0; j < round_up(nc, width); j++) {
+        char *panel = w->b + j / width * width * kc * w->size;
+        const char *column = j < nc ? as_acc(w, g->b, g->in_b, (j0 + j) * g->ldb + p0, kc) : NULL;
+        spread_row(w, panel, width, j % width, column, kc);
     }
 }
 
@@ -159,7 +177,10 @@ static void run_block(work *w, size_t i0, size_t rows, size_t j0, size_t nc)
     begin(w, i0, rows, j0, nc);
     for (size_t p = 0; p < w->g->k; p += KC) {
         size_t kc = min(KC, w->g->k - p);
-        pack_b(w, p, kc, j0, nc);
+        if (w->g->b_transposed)
+            pack_transposed_b(w, p, kc, j0, nc);
+        else
+            pack_b(w, p, kc, j0, nc);
         for (size_t i = 0; i < rows; i += MC) {
             size_t mc = min(MC, rows - i);
             pack_a(w, i0 + i, mc, p, kc);
@@ -171,12 +192,16 @@ static void run_block(work *w, size_t i0, size_t rows, size_t j0, size_t nc)
 
 static int check(const kb_gemm *g, kb_err *err)
 {
-    kb_dtype acc = kb_gemm_acc(g->in);
+    kb_dtype acc = kb_gemm_acc(g->in_a);
+    size_t b_rows = g->b_transposed ? g->n : g->k, b_row = g->b_transposed ? g->k : g->n;
+    if (!kb_gemm_takes(g->in_a, g->in_b))
+        return kb_fail(err, KB_EINVAL, "matrix product: operands of %s and %s",
+                       kb_dtype_name(g->in_a), kb_dtype_name(g->in_b));
     if (kb_dtype_is_float(g->out) != kb_dtype_is_float(acc) || g->out == KB_BOOL)
         return kb_fail(err, KB_EINVAL, "matrix product: %s operands do not give %s",
-                       kb_dtype_name(g->in), kb_dtype_name(g->out));
+                       kb_dtype_name(g->in_a), kb_dtype_name(g->out));
     if ((g->m > 1 && (g->lda < g->k || g->ldc < g->n || (g->acc && g->ldacc < g->n))) ||
-        (g->k > 1 && g->ldb < g->n))
+        (b_rows > 1 && g->ldb < b_row))
         return kb_fail(err, KB_EINVAL, "matrix product: a row stride is shorter than its row");
     if (!kb_gemm_level_supported(g->level))
         return kb_fail(err, KB_EINVAL, "matrix product: this CPU lacks the instructions asked for");

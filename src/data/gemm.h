@@ -1,4 +1,4 @@
-/* Matrix product: C[m x n] = A[m x k] B[k x n] (+ acc).
+/* Matrix product: C[m x n] = A[m x k] B[k x n] (+ acc). B may be given as its transpose, n x k.
  *
  * Defined order, so that results are the same bits on every CPU and for every number of threads:
  * each element of C has one accumulator, which begins with acc's element (else +0) and to which the
@@ -6,10 +6,11 @@
  * rounded separately (no fused multiply-add). Hence a product split along k, each part handing its
  * result to the next as `acc`, has the bits of the whole.
  *
- * Accumulator types: f32 for 8-bit floats, f16, bf16, f32; f64 for f64; i32, wrapping, for 8- and
- * 16-bit integers and bool; i64, wrapping, for wider ones. C may have the accumulator's type or any
- * type of the same kind, into which each finished accumulator is rounded once (integers keep their
- * low bits). NaN results are the quiet NaN without sign or payload.
+ * A and B have one type, or two types of 8-bit floats. Accumulator types: f32 for 8-bit floats,
+ * f16, bf16, f32; f64 for f64; i32, wrapping, for 8- and 16-bit integers and bool; i64, wrapping,
+ * for wider ones. C may have the accumulator's type or any type of the same kind, into which each
+ * finished accumulator is rounded once (integers keep their low bits). NaN results are the quiet
+ * NaN without sign or payload.
  *
  * Row-major blocks: a pointer and the elements from one row to the next, so that parts of larger
  * matrices can be multiplied where they lie. C may be the very block `acc` if type and stride
@@ -29,8 +30,9 @@ typedef enum kb_gemm_level {
 
 typedef struct kb_gemm {
     size_t m, n, k;
-    kb_dtype in;  /* of A and B */
-    kb_dtype out; /* of C */
+    kb_dtype in_a, in_b; /* of A and B */
+    kb_dtype out;        /* of C */
+    bool b_transposed;   /* b points to rows of k elements, n of them */
     const void *a, *b;
     const void *acc; /* of the accumulator's type, or null */
     void *c;
@@ -43,6 +45,9 @@ kb_dtype kb_gemm_acc(kb_dtype in);
 
 /* Does the CPU have what the level needs? */
 bool kb_gemm_level_supported(kb_gemm_level level);
+
+/* Whether there are products of operands of those types. */
+bool kb_gemm_takes(kb_dtype in_a, kb_dtype in_b);
 
 /* KB_EINVAL if strides are shorter than rows or the types do not go together. */
 int kb_gemm_run(const kb_gemm *gemm, kb_err *err);

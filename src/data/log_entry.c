@@ -202,7 +202,7 @@ static int run_with_epilogue(const kb_epilogue *epilogue, const kb_gemm *product
     kb_gemm gemm = *product;
     kb_array *x = NULL;
     size_t shape[2] = {gemm.m, gemm.n}, size = kb_dtype_size(product->out);
-    gemm.out = kb_gemm_acc(gemm.in);
+    gemm.out = kb_gemm_acc(gemm.in_a);
     int status = kb_array_create(gemm.out, 2, shape, &x, err);
     if (status) return status;
     gemm.c = x->data;
@@ -220,17 +220,21 @@ static int run_with_epilogue(const kb_epilogue *epilogue, const kb_gemm *product
 static int run_gemm(kb_log_entry *entry, kb_executor *executor, kb_err *err)
 {
     size_t M = entry->gemm.M, K = entry->gemm.K, N = entry->gemm.N;
-    size_t in = kb_dtype_size(entry->gemm.in), out = kb_dtype_size(entry->gemm.out_type);
+    size_t in_a = kb_dtype_size(entry->gemm.in_a), in_b = kb_dtype_size(entry->gemm.in_b);
+    size_t out = kb_dtype_size(entry->gemm.out_type);
+    bool trans_b = entry->gemm.b_transposed;
     kb_matrix *result = &entry->gemm.out;
     int status = result->value ? ensure_array(result->value, err) : KB_OK;
     if (status) return status;
-    view a = view_of(&entry->gemm.a, K, M, in, true);
-    view b = view_of(&entry->gemm.b, N, K, in, true);
+    view a = view_of(&entry->gemm.a, K, M, in_a, true);
+    view b = view_of(&entry->gemm.b, trans_b ? K : N, trans_b ? N : K, in_b, true);
     view c = view_of(result, N, M, out, false);
     kb_gemm gemm = {.m = M,
                     .n = N,
                     .k = K,
-                    .in = entry->gemm.in,
+                    .in_a = entry->gemm.in_a,
+                    .in_b = entry->gemm.in_b,
+                    .b_transposed = trans_b,
                     .out = entry->gemm.out_type,
                     .a = a.data,
                     .b = b.data,

@@ -56,7 +56,8 @@ typedef struct kb_log_entry {
         } compute;
         struct {
             uint32_t M, K, N;
-            kb_dtype in, out_type;
+            kb_dtype in_a, in_b, out_type;
+            bool b_transposed; /* b has N rows of K elements */
             kb_matrix a, b, out;
             kb_value *acc; /* or null */
             kb_epilogue epilogue;

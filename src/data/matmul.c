@@ -43,7 +43,12 @@ static int multiply(const operand *a, const operand *b, int rank, const size_t *
     for (int i = 0; i < rank; i++) batch *= shape[i];
     for (size_t i = 0; i < batch; i++) {
         size_t ia = matrix_at(a, rank, shape, i), ib = matrix_at(b, rank, shape, i);
-        kb_gemm g = {.m = a->rows, .n = b->columns, .k = a->columns, .in = in, .out = out->dtype};
+        kb_gemm g = {.m = a->rows,
+                     .n = b->columns,
+                     .k = a->columns,
+                     .in_a = in,
+                     .in_b = in,
+                     .out = out->dtype};
         g.lda = g.k;
         g.ldb = g.ldc = g.n;
         g.a = (const char *)a->array->data + ia * g.m * g.k * size;

@@ -128,7 +128,8 @@ typedef struct kb_product_step {
 
 typedef struct kb_product {
     uint32_t M, K, N;
-    kb_dtype in, out_type;
+    kb_dtype in_a, in_b, out_type;
+    bool b_transposed; /* b is N x K, as it lies */
     kb_matrix_arg a, b;
     kb_matrix_arg out; /* neither tile nor va: a new tile in TCM */
     kb_tile *acc;      /* or null; of the accumulator's type */

@@ -42,10 +42,13 @@ static void fill_log(kb_op *op, const kb_product *p, const kb_matrix_arg *out)
     op->log.gemm.M = p->M;
     op->log.gemm.K = p->K;
     op->log.gemm.N = p->N;
-    op->log.gemm.in = p->in;
+    op->log.gemm.in_a = p->in_a;
+    op->log.gemm.in_b = p->in_b;
+    op->log.gemm.b_transposed = p->b_transposed;
     op->log.gemm.out_type = p->out_type;
-    op->log.gemm.a = log_matrix(op->pe, &p->a, p->M, p->K, p->in);
-    op->log.gemm.b = log_matrix(op->pe, &p->b, p->K, p->N, p->in);
+    op->log.gemm.a = log_matrix(op->pe, &p->a, p->M, p->K, p->in_a);
+    op->log.gemm.b = log_matrix(op->pe, &p->b, p->b_transposed ? p->N : p->K,
+                                p->b_transposed ? p->K : p->N, p->in_b);
     op->log.gemm.out = log_matrix(op->pe, out, p->M, p->N, p->out_type);
     op->log.gemm.acc = p->acc ? kb_value_retain(p->acc->value) : NULL;
 }
@@ -134,7 +137,7 @@ static int add_epilogue(kb_op *op, const kb_product *p, kb_err *err)
 {
     kb_epilogue *e = &op->log.gemm.epilogue;
     kb_vec(kb_tile_step) steps = {0};
-    kb_epilogue_init(e, p->M, p->N, kb_gemm_acc(p->in));
+    kb_epilogue_init(e, p->M, p->N, kb_gemm_acc(p->in_a));
     int status = KB_OK;
     for (int i = 0; !status && i < p->step_count; i++) {
         size_t first = e->ops.count;
@@ -171,8 +174,9 @@ int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *e
                        .M = p->M,
                        .K = p->K,
                        .N = p->N,
-                       .a = operand(&p->a, p->in),
-                       .b = operand(&p->b, p->in),
+                       .a = operand(&p->a, p->in_a),
+                       .b = operand(&p->b, p->in_b),
+                       .b_transposed = p->b_transposed,
                        .out = operand(&result, p->out_type),
                        .acc_bytes = p->acc ? (uint32_t)kb_dtype_size(p->acc->value->dtype) : 0,
                        .done = kb_op_complete,

@@ -201,7 +201,7 @@ static void emit_product(program *p)
     kb_value *value = fresh();
     kb_log_entry entry = {.op = KB_LOG_GEMM};
     entry.gemm.M = entry.gemm.K = entry.gemm.N = EDGE;
-    entry.gemm.in = entry.gemm.out_type = KB_I32;
+    entry.gemm.in_a = entry.gemm.in_b = entry.gemm.out_type = KB_I32;
     if (kb_rng_below(&p->rng, 2))
         entry.gemm.a.value = any(p);
     else
@@ -473,7 +473,7 @@ static void a_product_divided_among_threads_has_the_same_bits(void **state)
         entry.gemm.M = M;
         entry.gemm.K = K;
         entry.gemm.N = N;
-        entry.gemm.in = entry.gemm.out_type = KB_F32;
+        entry.gemm.in_a = entry.gemm.in_b = entry.gemm.out_type = KB_F32;
         entry.gemm.a.value = kb_value_retain(a);
         entry.gemm.b.value = kb_value_retain(b);
         entry.gemm.out.value = kb_value_retain(c);

@@ -75,7 +75,8 @@ static void check_floats(kb_dtype in, kb_dtype out, kb_gemm_level level, bool wi
         kb_gemm g = {.m = p.m,
                      .n = p.n,
                      .k = p.k,
-                     .in = in,
+                     .in_a = in,
+                     .in_b = in,
                      .out = out,
                      .a = a,
                      .b = b,
@@ -127,7 +128,8 @@ static void products_are_near_the_exact_ones(void **state)
         kb_gemm g = {.m = p.m,
                      .n = p.n,
                      .k = p.k,
-                     .in = KB_F32,
+                     .in_a = KB_F32,
+                     .in_b = KB_F32,
                      .out = KB_F32,
                      .a = p.a,
                      .b = p.b,
@@ -161,7 +163,8 @@ static void doubles_accumulate_in_double(void **state)
     kb_gemm g = {.m = p.m,
                  .n = p.n,
                  .k = p.k,
-                 .in = KB_F64,
+                 .in_a = KB_F64,
+                 .in_b = KB_F64,
                  .out = KB_F64,
                  .a = a,
                  .b = b,
@@ -203,7 +206,8 @@ static void check_integers(kb_dtype in, kb_gemm_level level)
     kb_gemm g = {.m = M,
                  .n = N,
                  .k = K,
-                 .in = in,
+                 .in_a = in,
+                 .in_b = in,
                  .out = acc,
                  .a = na,
                  .b = nb,
@@ -242,7 +246,8 @@ static void row_ranges_and_splits_of_k_give_the_bits_of_the_whole(void **state)
     kb_gemm g = {.m = p.m,
                  .n = p.n,
                  .k = p.k,
-                 .in = KB_F32,
+                 .in_a = KB_F32,
+                 .in_b = KB_F32,
                  .out = KB_F32,
                  .a = p.a,
                  .b = p.b,
@@ -282,7 +287,8 @@ static void a_block_inside_a_larger_matrix_is_all_that_changes(void **state)
     kb_gemm g = {.m = 2,
                  .n = 33,
                  .k = 3,
-                 .in = KB_F32,
+                 .in_a = KB_F32,
+                 .in_b = KB_F32,
                  .out = KB_F32,
                  .a = a,
                  .b = b,
@@ -306,7 +312,8 @@ static void every_nan_is_the_same_one(void **state)
     kb_gemm g = {.m = 2,
                  .n = 1,
                  .k = 2,
-                 .in = KB_F32,
+                 .in_a = KB_F32,
+                 .in_b = KB_F32,
                  .out = KB_F32,
                  .a = a,
                  .b = b,
@@ -327,7 +334,8 @@ static void nonsense_is_refused(void **state)
     kb_gemm g = {.m = 2,
                  .n = 2,
                  .k = 2,
-                 .in = KB_F32,
+                 .in_a = KB_F32,
+                 .in_b = KB_F32,
                  .out = KB_F32,
                  .a = x,
                  .b = x,
@@ -342,6 +350,75 @@ static void nonsense_is_refused(void **state)
     assert_non_null(strstr(err.text, "f32 operands do not give i32"));
     g.out = KB_F32;
     assert_int_equal(kb_gemm_rows(&g, 1, 3, &err), KB_EINVAL);
+}
+
+/* n rows of k elements from k rows of n. */
+static void *transposed(kb_dtype type, const void *b, size_t k, size_t n)
+{
+    size_t size = kb_dtype_size(type);
+    char *out = malloc((k * n + 1) * size);
+    for (size_t p = 0; p < k; p++)
+        for (size_t j = 0; j < n; j++)
+            memcpy(out + (j * k + p) * size, (const char *)b + (p * n + j) * size, size);
+    return out;
+}
+
+/* A product of f32 from operands of narrower types, in every form that B may have. */
+static void check_forms(const size_t *shape, kb_dtype in_a, kb_dtype in_b, kb_gemm_level level)
+{
+    problem p = make(shape);
+    void *a = converted(in_a, p.a, p.m * p.k), *b = converted(in_b, p.b, p.k * p.n);
+    void *bt = transposed(in_b, b, p.k, p.n);
+    kb_convert(KB_F32, p.a, in_a, a, p.m * p.k);
+    kb_convert(KB_F32, p.b, in_b, b, p.k * p.n);
+    float *c = malloc(p.m * p.n * sizeof *c), *ct = malloc(p.m * p.n * sizeof *ct);
+    kb_gemm g = {.m = p.m, .n = p.n, .k = p.k, .in_a = in_a, .in_b = in_b, .out = KB_F32};
+    g.a = a, g.b = b, g.c = c, g.lda = p.k, g.ldb = p.n, g.ldc = p.n, g.level = level;
+    kb_err err;
+    assert_int_equal(kb_gemm_run(&g, &err), 0);
+    g.b_transposed = true;
+    g.b = bt, g.ldb = p.k, g.c = ct;
+    assert_int_equal(kb_gemm_run(&g, &err), 0);
+    for (size_t i = 0; i < p.m; i++)
+        for (size_t j = 0; j < p.n; j++) {
+            float exact = naive_f32(&p, NULL, i, j);
+            assert_memory_equal(&c[i * p.n + j], &exact, sizeof exact);
+            assert_memory_equal(&ct[i * p.n + j], &exact, sizeof exact);
+        }
+    free(a), free(b), free(bt), free(c), free(ct);
+    drop(&p);
+}
+
+static void a_transposed_b_and_two_types_of_8_bits_give_the_same_bits(void **state)
+{
+    (void)state;
+    static const kb_dtype types[][2] = {{KB_F32, KB_F32},       {KB_F16, KB_F16},
+                                        {KB_F8E4M3, KB_F8E5M2}, {KB_F8E5M2, KB_F8E4M3},
+                                        {KB_F8E4M3, KB_F8E4M3}, {KB_BF16, KB_BF16}};
+    for (int level = KB_GEMM_BEST; level <= KB_GEMM_AVX512; level++)
+        for (int s = 0; s < SHAPE_COUNT && kb_gemm_level_supported((kb_gemm_level)level); s++)
+            for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+                check_forms(SHAPES[s], types[t][0], types[t][1], (kb_gemm_level)level);
+}
+
+static void a_transposed_b_of_64_bits_is_multiplied(void **state)
+{
+    (void)state;
+    /* (1 2; 3 4) times the transpose of (5 6; 7 8; 9 10): rows times rows */
+    const int64_t a[] = {1, 2, 3, 4}, b[] = {5, 6, 7, 8, 9, 10},
+                  expected[] = {17, 23, 29, 39, 53, 67};
+    int64_t c[6];
+    kb_gemm g = {.m = 2, .n = 3, .k = 2, .in_a = KB_I64, .in_b = KB_I64, .out = KB_I64};
+    g.a = a, g.b = b, g.c = c, g.lda = 2, g.ldb = 2, g.ldc = 3, g.b_transposed = true;
+    kb_err err;
+    assert_int_equal(kb_gemm_run(&g, &err), 0);
+    assert_memory_equal(c, expected, sizeof expected);
+    g.ldb = 1; /* rows of 2 */
+    assert_int_equal(kb_gemm_run(&g, &err), KB_EINVAL);
+    g.ldb = 2;
+    g.in_b = KB_I32;
+    assert_int_equal(kb_gemm_run(&g, &err), KB_EINVAL);
+    assert_non_null(strstr(err.text, "operands of i64 and i32"));
 }
 
 static kb_array *counting(int rank, const size_t *shape)
@@ -384,6 +461,8 @@ int main(void)
         cmocka_unit_test(a_block_inside_a_larger_matrix_is_all_that_changes),
         cmocka_unit_test(every_nan_is_the_same_one),
         cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(a_transposed_b_and_two_types_of_8_bits_give_the_same_bits),
+        cmocka_unit_test(a_transposed_b_of_64_bits_is_multiplied),
         cmocka_unit_test(matmul_takes_vectors_and_stacks),
     };
     return cmocka_run_group_tests_name("gemm", tests, NULL, NULL);

@@ -215,7 +215,7 @@ static void products_work_on_rows_of_wider_matrices(void **state)
     append_store(log, value_of((const float[]){5, 6, 7, 8}, 2, 2), piece(128, 2, 8, 8));
     kb_log_entry product = {.op = KB_LOG_GEMM};
     product.gemm.M = product.gemm.K = product.gemm.N = 2;
-    product.gemm.in = product.gemm.out_type = KB_F32;
+    product.gemm.in_a = product.gemm.in_b = product.gemm.out_type = KB_F32;
     product.gemm.a.pieces = piece(0, 2, 8, 20);
     product.gemm.b.pieces = piece(128, 1, 16, 16);
     product.gemm.out.pieces = piece(256, 2, 8, 12);

@@ -73,6 +73,29 @@ function TestKernels:test_dot_and_composites_multiply_them_in_f32()
   end, ONE_PE)
 end
 
+-- Each product of an e4m3 with an e5m2 has 3 + 2 + 2 significant bits: exact in f32, as their small sums are.
+function TestKernels:test_products_mix_both_types()
+  simulate(function()
+    for i, in_a in ipairs(F8) do
+      local in_b, M, K, N = F8[3 - i], 33, 130, 40
+      local a, b = np.random(1):randint(-4, 5, { M, K }, "i32"), np.random(2):randint(-4, 5, { K, N }, "i32")
+      local exact = np.matmul(a:astype "f64", b:astype "f64"):astype "f32"
+      local by_dot, composite = torch.empty { M, N }, torch.empty { M, N }
+      launch(function(p, q, r, s)
+        tl.composite { op = "gemm", a = p, b = q, out = s }
+        tl.store(r, tl.dot(tl.load(p), tl.load(q)))
+      end, torch.from_numpy(a:astype(in_a)), torch.from_numpy(b:astype(in_b)), by_dot, composite)
+      lu.assertTrue(np.array_equal(by_dot:numpy(), exact))
+      lu.assertTrue(np.array_equal(composite:numpy(), exact))
+    end
+    local message
+    launch(function(p, q)
+      message = select(2, pcall(tl.dot, tl.load(p), tl.load(q)))
+    end, torch.empty({ 4, 4 }, { dtype = "f8e4m3" }), torch.empty({ 4, 4 }, { dtype = "f16" }))
+    lu.assertStrContains(tostring(message), "a is (4, 4) f8e4m3, b is (4, 4) f16: the types differ")
+  end, ONE_PE)
+end
+
 function TestKernels:test_tiles_move_and_change_shape_and_type()
   simulate(function()
     local x = np.random(1):randn({ 4, 6 }, "f8e4m3")

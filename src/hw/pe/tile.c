@@ -89,6 +89,14 @@ static void fetch(token *t)
     kb_sim_at(sim, end, fetched, t, 0);
 }
 
+/* Rows k0 ... k0 + k - 1 and columns n0 ... of B, where they lie. */
+static kb_va_region b_region(const kb_composite *c, uint32_t k0, uint32_t n0, uint32_t k,
+                             uint32_t n)
+{
+    if (c->b_transposed) return kb_tile_region(&c->b, n0, k0, n, k);
+    return kb_tile_region(&c->b, k0, n0, k, n);
+}
+
 /* Tiles are fetched in the order in which they were fed, whatever order their operands come in: the
  * accumulator is one, so the last k must be the last, and composites must not mix. */
 static void fetch_in_order(kb_pe *pe)
@@ -123,7 +131,7 @@ static void start_tile(token *t)
     pe->staged_tiles++;
     pe->staged_bytes += t->staged_bytes;
     kb_va_region a = kb_tile_region(&c->a, t->m0, t->k0, t->size.m, t->size.k);
-    kb_va_region b = kb_tile_region(&c->b, t->k0, t->n0, t->size.k, t->size.n);
+    kb_va_region b = b_region(c, t->k0, t->n0, t->size.k, t->size.n);
     if (!c->a.pinned) kb_tile_move(t, KB_DMA_READ, &a, operand_in);
     if (!c->b.pinned) kb_tile_move(t, KB_DMA_READ, &b, operand_in);
     if (last) kb_tile_read_operands(t, operand_in);
@@ -236,15 +244,19 @@ static void plan(kb_composite *c)
                      step_bytes(c, c->tile_steps, c->step_count, rows, c->N);
 }
 
-static int check_mapped(const kb_composite *c, const kb_operand *o, uint32_t rows, uint32_t cols,
-                        kb_err *err)
+static int check_region(const kb_composite *c, const kb_operand *o, kb_va_region all, kb_err *err)
 {
     if (o->pinned) return KB_OK;
-    kb_va_region all = kb_tile_region(o, 0, 0, rows, cols);
     kb_pieces pieces = {0};
     int status = kb_pe_translate(c->pe, &all, &pieces, err);
     kb_vec_free(&pieces);
     return status;
+}
+
+static int check_mapped(const kb_composite *c, const kb_operand *o, uint32_t rows, uint32_t cols,
+                        kb_err *err)
+{
+    return check_region(c, o, kb_tile_region(o, 0, 0, rows, cols), err);
 }
 
 static int check_block(const kb_composite *c, kb_err *err)
@@ -263,7 +275,7 @@ int kb_composite_check(kb_composite *c, kb_err *err)
 {
     plan(c);
     int status = check_mapped(c, &c->a, c->M, c->K, err);
-    if (!status) status = check_mapped(c, &c->b, c->K, c->N, err);
+    if (!status) status = check_region(c, &c->b, b_region(c, 0, 0, c->K, c->N), err);
     if (!status) status = check_mapped(c, &c->out, c->M, c->N, err);
     for (const kb_tile_step *s = c->steps; !status && s < c->steps + c->step_count; s++)
         if (s->with != KB_STEP_ALONE)
