@@ -1,11 +1,12 @@
 -- Attention of one new token per user over a cache of keys and values that is cut by positions over all PEs, and
 -- over ranks if there are several (context parallelism).
 --
--- q, out: (users, heads, D). keys, values: (PEs, users, groups, slots, D), cut row_wise, so that every PE holds
--- [1, ...]: position p of a user is in slot p // all of PE p % all, where all = PEs x ranks, and the PEs of rank r
--- are those from r x PEs on. So PEs share users of any length evenly, to one position. heads / groups queries
--- share a head of keys and values. `lengths` has how many positions each user has, a sequence; `place` is
--- {rank =, world =}, or nil for one rank.
+-- keys, values: (PEs, users, groups, slots, D), cut row_wise, so that every PE holds [1, ...]: position p of a user is
+-- in slot p // all of PE p % all, where all = PEs x ranks, and the PEs of rank r are those from r x PEs on. So PEs
+-- share users of any length evenly, to one position. `lengths` has how many positions each user has, a sequence.
+-- q: a row for each user, which begins with (heads, D); out: (users x heads, D) of any shape; both are read and written
+-- by ptr:whole(). heads / groups queries share a head of keys and values. `options`: heads, if that is not q's second
+-- extent; rank and world, 0 and 1 if absent.
 --
 -- Every PE attends to what it holds. Then the PEs of a SIP merge their states (see online_softmax): they halve the
 -- queries among them in log2(PEs) exchanges over the queues of `plan`, and each writes the queries that it ends with.
@@ -38,9 +39,9 @@ end
 -- ---- one PE's part ----
 
 -- What there is to do for users [from, to): {user, group, first, count}, in order; count = 0 if nothing.
-local function work_of(keys, from, to, lengths, place)
-  local groups, pes = keys.shape[3], keys.global_shape[1]
-  local index, all = keys.offset[1] + place.rank * pes, pes * place.world
+local function work_of(keys, from, to, about)
+  local groups, pes, lengths = keys.shape[3], keys.global_shape[1], about.lengths
+  local index, all = keys.offset[1] + about.rank * pes, pes * about.world
   local list = {}
   for user = from, to - 1 do
     local count = held(lengths[user + 1], index, all)
@@ -54,37 +55,30 @@ local function work_of(keys, from, to, lengths, place)
   return list
 end
 
-local function fetch(q, keys, values, item)
+local function fetch(about, keys, values, item)
   if not item or item.count == 0 then
     return nil
   end
-  local groups, slots, d = keys.shape[3], keys.shape[4], keys.shape[5]
+  local groups, slots, d, per = keys.shape[3], keys.shape[4], about.d, about.per
   local at, shape = ((item.user * groups + item.group) * slots + item.first) * d, { item.count, d }
-  local heads = q.shape[2]
-  local per = heads // groups
-  return { q = item.first == 0 and tl.load_async(q + (item.user * heads + item.group * per) * d, { per, d }),
+  local q = about.q + item.user * about.pitch + item.group * per * d
+  return { q = item.first == 0 and tl.load_async(q, { per, d }, nil, { d, 1 }),
     k = tl.load_async(keys + at, shape), v = tl.load_async(values + at, shape) }
 end
 
--- Scores (queries, keys): transposing them is cheaper than transposing the keys.
-local function scores_of(k, q_columns, scale)
-  return tl.trans(tl.dot(k, q_columns)) * scale
-end
-
 -- States of the queries of users [from, to), one below another.
-local function states_of(q, keys, values, from, to, lengths, place)
-  local d, per = q.shape[3], q.shape[2] // keys.shape[3]
-  local scale = 1 / math.sqrt(d)
-  local work, states, state, q_columns = work_of(keys, from, to, lengths, place), {}, nil, nil
-  local coming = fetch(q, keys, values, work[1])
+local function states_of(about, keys, values, from, to)
+  local work, states, state, q_columns = work_of(keys, from, to, about), {}, nil, nil
+  local coming, scale = fetch(about, keys, values, work[1]), 1 / math.sqrt(about.d)
   for i, item in ipairs(work) do
     local here = coming
-    coming = fetch(q, keys, values, work[i + 1])
+    coming = fetch(about, keys, values, work[i + 1])
     if not here then
-      states[#states + 1] = softmax.nothing(per, d)
+      states[#states + 1] = softmax.nothing(about.per, about.d)
     else
       if here.q then q_columns = tl.trans(tl.wait(here.q)) end
-      state = softmax.step(state, scores_of(tl.wait(here.k), q_columns, scale), tl.wait(here.v))
+      local scores = tl.trans(tl.dot(tl.wait(here.k), q_columns)) -- cheaper than transposing the keys
+      state = softmax.step(state, scores, scale, tl.wait(here.v))
       if item.last then
         states[#states + 1], state = softmax.packed(state), nil
       end
@@ -102,22 +96,24 @@ local function power_of_two(n)
   return power
 end
 
---- What connects the PEs of every SIP for `attention`: to be given to engine:install_ipcq. PEs that exchange the
---- most are the nearest.
+--- What connects the PEs of a SIP for `attention`, or of every SIP: to be given to engine:install_ipcq. PEs that
+--- exchange the most are the nearest.
 ---@param machine {sips: integer, cubes: integer, pes: integer} runtime.machine
----@param options {cubes?: integer, pes?: integer, n_slots?: integer, slot_size?: integer}? those that hold the cache
+---@param options {sip?: integer, cubes?: integer, pes?: integer, n_slots?: integer, slot_size?: integer}? cubes and
+---  pes: those that hold the cache
 ---@return table plan
 function M.plan(machine, options)
   options = options or {}
   local pes, cubes = options.pes or machine.pes, options.cubes or machine.cubes
   local n = pes * cubes
   local power = power_of_two(n)
-  local plan = { name = "decode_attention", n_slots = options.n_slots or 4, slot_size = options.slot_size or 4096,
-    pes = {} }
+  local only = options.sip
+  local plan = { name = "decode_attention" .. (only and " sip" .. only or ""), n_slots = options.n_slots or 4,
+    slot_size = options.slot_size or 4096, pes = {} }
   local function direction(sip, name, peer)
     return { name = name, peer_direction = name, peer = { sip, peer // pes, peer % pes } }
   end
-  for sip = 0, machine.sips - 1 do
+  for sip = only or 0, only or machine.sips - 1 do
     for index = 0, n - 1 do
       local directions, bit = {}, 1
       while index < power and bit < power do
@@ -178,27 +174,31 @@ end
 
 local function store(out, first, state, d)
   if out.dtype == "f32" and out.shape[#out.shape] == d + 2 then
-    tl.store_async(out + first * (d + 2), tl.cat(state.ol, state.m, 1))
+    tl.store_async(out + first * (d + 2), tl.cat(state.ol, state.m, 1), { d + 2, 1 })
   else
-    tl.store_async(out + first * d, tl.cast(softmax.finish(state), out.dtype))
+    tl.store_async(out + first * d, tl.cast(softmax.finish(state), out.dtype), { d, 1 })
   end
 end
 
-local ALONE = { rank = 0, world = 1 }
-
--- Users whose states are merged at a time.
-local function users_at_once(q)
-  return math.max(1, M.STATE_BYTES // (q.shape[2] * (q.shape[3] + 2) * 4))
+-- What there is to know about the queries.
+local function about_of(q, keys, lengths, options)
+  local heads, groups, count = options.heads or q.global_shape[2], keys.shape[3], 1
+  for _, extent in ipairs(q.global_shape) do count = count * extent end
+  tl.static_assert(heads % groups == 0, ("decode_attention: %d heads of queries cannot share %d heads of keys evenly")
+    :format(heads, groups))
+  return { q = q:whole(), pitch = count // #lengths, heads = heads, per = heads // groups, d = keys.shape[5],
+    lengths = lengths, rank = options.rank or 0, world = options.world or 1 }
 end
 
 --- The attention, merged within the SIP. Rings as of `plan`, which has the PEs that hold the cache.
-function M.attention(q, keys, values, out, lengths, place)
-  local users, heads, d = q.shape[1], q.shape[2], q.shape[3]
-  local some = users_at_once(q)
-  for from = 0, users - 1, some do
-    local states = states_of(q, keys, values, from, math.min(from + some, users), lengths, place or ALONE)
+function M.attention(q, keys, values, out, lengths, options)
+  local about = about_of(q, keys, lengths, options or {})
+  local heads, d = about.heads, about.d
+  local some = math.max(1, M.STATE_BYTES // (heads * (d + 2) * 4)) -- users whose states are merged at a time
+  for from = 0, #lengths - 1, some do
+    local states = states_of(about, keys, values, from, math.min(from + some, #lengths))
     local first, state = halve(states, keys.offset[1], keys.global_shape[1], d)
-    if first then store(out, from * heads + first, state, d) end
+    if first then store(out:whole(), from * heads + first, state, d) end
   end
 end
 

@@ -33,10 +33,10 @@ return function(q_ptr, k_ptr, v_ptr, out_ptr, block, causal)
         local keys = math.min(block[2], s - key)
         local k = tl.load(k_ptr + shared + key * d, { keys, d })
         local v = tl.load(v_ptr + shared + key * d, { keys, d })
-        local scores = tl.dot(q, tl.trans(k)) * scale
+        local scores = tl.dot(q, tl.trans(k))
         local visible = causal and visible_of(first, rows, key, keys)
         if visible then scores = tl.where(visible, scores, -math.huge) end
-        state = softmax.step(state, scores, v)
+        state = softmax.step(state, scores, scale, v)
       end
       tl.store(out_ptr + base + first * d, tl.cast(state.o / state.l, out_ptr.dtype))
     end

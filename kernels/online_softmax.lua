@@ -22,15 +22,17 @@ function M.nothing(rows, d)
   return { m = tl.full({ rows, 1 }, M.LEAST), ol = tl.zeros { rows, d + 1 } }
 end
 
---- The state after one more block of keys. scores: (R, keys) in f32; v: (keys, D); state: nil at first.
+--- The state after one more block of keys. scores: products of queries and keys, (queries, keys) in f32, which
+--- `scale` multiplies; v: (keys, D); state: nil at first.
 ---@param state {m: Tile, l: Tile, o: Tile}?
 ---@param scores Tile
+---@param scale number greater than 0
 ---@param v Tile
 ---@return {m: Tile, l: Tile, o: Tile}
-function M.step(state, scores, v)
-  local m = tl.max(scores, 1, true)
+function M.step(state, scores, scale, v)
+  local m = tl.max(scores, 1, true) * scale
   if state then m = tl.maximum(state.m, m) end
-  local p = tl.exp(scores - m)
+  local p = tl.exp(tl.fma(scores, scale, -m))
   local l = tl.sum(p, 1, true)
   local weights = tl.cast(p, v.dtype)
   if not state then

@@ -56,9 +56,9 @@ local function attend(units, block, options, scale)
     if options.causal then visible = visible_of(unit, rows, block.first, block.k.shape[1]) end
     if unit.group == block.group and visible ~= false then
       columns = columns or tl.trans(block.k)
-      local scores = tl.dot(unit.q, columns) * scale
+      local scores = tl.dot(unit.q, columns)
       if visible then scores = tl.where(visible, scores, -math.huge) end
-      unit.state = softmax.step(unit.state, scores, block.v)
+      unit.state = softmax.step(unit.state, scores, scale, block.v)
     end
   end
 end

@@ -15,6 +15,7 @@ local core = require "kernbench.core"
 ---@field works dist.Work[]? of torch.distributed, that nobody has waited for
 ---@field world dist.Group? the default group of torch.distributed
 ---@field parallel {tensor: dist.Group, data: dist.Group}? of kernbench.tp
+---@field decode_rings boolean? its SIP has those of kernels.decode_attention
 ---@field waits_for (fun(): string)? says what it waits for, in a deadlock
 
 ---@class kernbench.Runtime: kernbench.Process

@@ -14,6 +14,7 @@ local layers = require "kernbench.tp.layers"
 local mappings = require "kernbench.tp.mappings"
 local product = require "kernbench.tp.product"
 local state = require "kernbench.tp.state"
+local transformer = require "kernbench.tp.transformer"
 
 local M = {}
 
@@ -107,7 +108,7 @@ function M.rows()
   return product.rows()
 end
 
-for _, part in ipairs { mappings, layers, dtensor } do
+for _, part in ipairs { mappings, layers, dtensor, transformer } do
   for name, value in pairs(part) do M[name] = value end
 end
 
