@@ -100,15 +100,13 @@ end
 function M.places(options, machine, layout)
   local places, taken = {}, {}
   local _, pes, cubes = extent(options, machine)
+  if not options.rank_to_pe and options.ranks ~= "sip" then
+    for rank = 0, layout.world - 1 do places[rank] = linear(rank, pes, cubes) end
+    return places
+  end
   for rank = 0, layout.world - 1 do
-    local place
-    if options.rank_to_pe then
-      place = mapped(rank, options.rank_to_pe)
-    elseif options.ranks == "sip" then
-      place = { options.sips and options.sips[rank + 1] or rank, 0, 0 }
-    else
-      place = linear(rank, pes, cubes)
-    end
+    local place = options.rank_to_pe and mapped(rank, options.rank_to_pe)
+      or { options.sips and options.sips[rank + 1] or rank, 0, 0 }
     check_place(place, rank, machine)
     local key = (place[1] * machine.cubes + place[2]) * machine.pes + place[3]
     if taken[key] then
@@ -180,7 +178,7 @@ local function index_of(plan, machine)
   return index
 end
 
---- Raise unless every direction leads to one that leads back.
+--- Raise unless every direction leads to one that leads back: for plans that are only shown.
 ---@param plan table
 ---@param machine table
 function M.check(plan, machine)
@@ -198,15 +196,20 @@ function M.check(plan, machine)
   end
 end
 
---- The plan of an algorithm, or of a bare topology.
----@param wiring ccl.Algorithm|string an algorithm, or the name of a topology
----@param settings ccl.Settings
----@param options ccl.PlanOptions
----@param machine table engine:machine()
----@return table plan
----@return ccl.Layout
----@return table<integer, integer[]> places by rank
-function M.make(wiring, settings, options, machine)
+-- Nearly all that this makes stays, and is much on a large machine: collecting meanwhile would only visit it
+-- again and again.
+local function without_collecting(fn, ...)
+  local collects = collectgarbage "isrunning"
+  collectgarbage "stop"
+  local results = table.pack(pcall(fn, ...))
+  if collects then collectgarbage "restart" end
+  if not results[1] then
+    error(results[2], 0)
+  end
+  return table.unpack(results, 2, results.n)
+end
+
+local function make(wiring, settings, options, machine)
   if type(wiring) == "string" then
     wiring = { name = wiring, topology = wiring }
   end
@@ -224,11 +227,22 @@ function M.make(wiring, settings, options, machine)
         plan.pes[#plan.pes + 1] = entry(places[rank], rank, neighbors, places, prefix, position)
       end
     else
-      plan.pes[#plan.pes + 1] = entry(places[rank], rank, neighbors, places, prefix)
+      plan.pes[rank + 1] = entry(places[rank], rank, neighbors, places, prefix)
     end
   end
-  M.check(plan, machine)
   return plan, layout, places
+end
+
+--- The plan of an algorithm, or of a bare topology. Who installs it has it checked by the engine; see M.check.
+---@param wiring ccl.Algorithm|string an algorithm, or the name of a topology
+---@param settings ccl.Settings
+---@param options ccl.PlanOptions
+---@param machine table engine:machine()
+---@return table plan
+---@return ccl.Layout
+---@return table<integer, integer[]> places by rank
+function M.make(wiring, settings, options, machine)
+  return without_collecting(make, wiring, settings, options, machine)
 end
 
 --- A plan as text, one line per PE.

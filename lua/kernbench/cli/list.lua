@@ -105,6 +105,7 @@ local function show_plan(options)
     local algorithm = algorithms.load(settings.module or options.plan)
     local plan = ccl_plan.make(algorithm, settings, { ranks = options.ranks, num_cubes = options.num_cubes,
       world_size = options.world or settings.world_size }, runtime.machine)
+    ccl_plan.check(plan, runtime.machine)
     if options.json then
       plan.__order = { "name", "buffer_kind", "n_slots", "slot_size", "backpressure", "credit_bytes", "pes" }
       for _, pe in ipairs(plan.pes) do
