@@ -146,6 +146,7 @@ function Engine:close() end
 ---@field slot_size integer? bytes; default 4096
 ---@field backpressure "sleep"|"poll"? of a sender without a free slot; default sleep
 ---@field credit_bytes integer? default 16
+---@field vc_chunk integer? bytes of a transaction at most; default 0: a slot at once
 ---@field pes kernbench.IpcqPe[]
 
 ---@class kernbench.IpcqPe

@@ -130,6 +130,7 @@ static void read_shape(lua_State *L, kb_ipcq_shape *shape)
     shape->n_slots = (uint32_t)integer_field(L, "plan", "n_slots", 4);
     shape->slot_bytes = (uint32_t)integer_field(L, "plan", "slot_size", 4096);
     shape->credit_bytes = (uint32_t)integer_field(L, "plan", "credit_bytes", 16);
+    shape->chunk_bytes = (uint32_t)integer_field(L, "plan", "vc_chunk", 0);
     shape->buffer = (kb_ipcq_buffer)choice_field(L, "buffer_kind", kinds);
     shape->poll = choice_field(L, "backpressure", backpressures) == 1;
 }

@@ -33,6 +33,9 @@ static int check_shape(const kb_ipcq_shape *shape, kb_err *err)
     if (shape->slot_bytes < 16 || shape->slot_bytes > LARGEST_SLOT || shape->slot_bytes % 16)
         return kb_fail(err, KB_EINVAL, "slot_size is %u; expected a multiple of 16 B up to %d",
                        shape->slot_bytes, LARGEST_SLOT);
+    if (shape->chunk_bytes > LARGEST_SLOT || shape->chunk_bytes % 16)
+        return kb_fail(err, KB_EINVAL, "vc_chunk is %u; expected 0 or a multiple of 16 B up to %d",
+                       shape->chunk_bytes, LARGEST_SLOT);
     if (shape->credit_bytes > MOST_CREDIT_BYTES)
         return kb_fail(err, KB_EINVAL, "credit_bytes is %u; expected at most %d",
                        shape->credit_bytes, MOST_CREDIT_BYTES);

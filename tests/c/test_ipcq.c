@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -57,19 +58,27 @@ static void join(bed *b, place other, const kb_ipcq_shape *shape)
     assert_int_equal(kb_ipcq_open(kb_ipcq_find(b->from, "out"), true, &b->ring, &err), 0);
 }
 
-static bed make(place other, kb_ipcq_shape shape)
+static bed make_with(const char *arbitration, place other, kb_ipcq_shape shape)
 {
     kb_err err = {0};
     bed b = {0};
-    kb_engine_options options = {.topology = DEFAULT};
+    char set[64];
+    snprintf(set, sizeof set, "pe.pe_dma.vc_arbitration=%s", arbitration);
+    const char *sets[] = {set};
+    kb_engine_options options = {.topology = DEFAULT, .sets = sets, .set_count = 1};
     if (kb_engine_create(&b.e, &options, &err)) fail_msg("%s", err.text);
     join(&b, other, &shape);
     return b;
 }
 
+static bed make(place other, kb_ipcq_shape shape)
+{
+    return make_with("fcfs", other, shape);
+}
+
 static kb_ipcq_shape rings(kb_ipcq_buffer buffer, uint32_t n_slots)
 {
-    return (kb_ipcq_shape){"test", buffer, n_slots, 4096, 16, false};
+    return (kb_ipcq_shape){"test", buffer, n_slots, 4096, 16, false, 0};
 }
 
 static void must_pass(void *user, const char *text)
@@ -144,15 +153,22 @@ static void expect(message *m, kb_time time)
 
 /* ---- the laws, written out ---- */
 
-static kb_formula transfer(const bed *b, kb_txn_op op, const kb_pe *pe, uint64_t count)
+static kb_formula transfer_at(const bed *b, kb_txn_op op, const kb_pe *pe, uint64_t at,
+                              uint64_t count)
 {
     kb_err err = {0};
     kb_node memory;
     uint64_t offset;
     kb_formula f;
     assert_int_equal(kb_machine_memory(b->e->m, b->ring->to->rx, &memory, &offset, &err), 0);
-    assert_int_equal(kb_closed_form(b->e->m, op, pe->dma_node, memory, offset, count, &f, &err), 0);
+    int status = kb_closed_form(b->e->m, op, pe->dma_node, memory, offset + at, count, &f, &err);
+    assert_int_equal(status, 0);
     return f;
+}
+
+static kb_formula transfer(const bed *b, kb_txn_op op, const kb_pe *pe, uint64_t count)
+{
+    return transfer_at(b, op, pe, 0, count);
 }
 
 /* From the start of the transaction to the last byte in the slot. */
@@ -295,6 +311,95 @@ static void parts_of_a_slot_follow_each_other(void **state)
         }
 }
 
+/* ---- chunks ---- */
+
+/* Each chunk is a transaction that begins when the one before it is acknowledged, on the way in and
+ * on the way out of HBM and SRAM. Nothing is seen before the last one is committed. */
+static void chunks_of_a_part_follow_each_other(void **state)
+{
+    (void)state;
+    static const place others[] = {{0, 0, 1}, {0, 4, 3}, {1, 5, 2}};
+    static const size_t sizes[] = {16, 1536, 1537, 4000, 4096};
+    enum { CHUNK = 1536 };
+    for (int kind = 0; kind < KB_IPCQ_BUFFERS; kind++)
+        for (size_t n = 0; n < 15; n++) {
+            size_t size = sizes[n % 5], chunk = 0;
+            kb_ipcq_shape shape = rings((kb_ipcq_buffer)kind, 4);
+            shape.chunk_bytes = CHUNK;
+            bed b = make(others[n / 5], shape);
+            message m = bytes(&b, size);
+            receive(&m);
+            send(&m);
+            run(&b);
+            kb_time before = 0, out = 0;
+            kb_formula last = {0};
+            for (size_t at = 0; at < size; at += chunk) {
+                chunk = size - at < CHUNK ? size - at : CHUNK;
+                before += last.total;
+                last = transfer_at(&b, KB_TXN_WRITE, b.from, at, chunk);
+                out +=
+                    kind == KB_IPCQ_TCM ? 0 : transfer_at(&b, KB_TXN_READ, b.to, at, chunk).total;
+            }
+            assert_int_equal(m.acknowledged - m.sent, before + last.total);
+            assert_int_equal(m.posted - m.sent, before + kb_time_transfer(chunk, 256));
+            if (kind == KB_IPCQ_TCM) out = 2 * kb_time_transfer(size, 512);
+            assert_int_equal(b.e->m->ipcq->books.parts, 1);
+            expect(&m, before + last.total - last.command + out);
+            end(&b);
+        }
+}
+
+static void stored(kb_sim *sim, void *object, uint64_t since)
+{
+    *(kb_time *)object = sim->now - since;
+}
+
+/* A message of a slot, and three stores of 256 B that come just behind it. */
+static void send_before_stores(const bed *b, message *m, kb_time stores[3])
+{
+    receive(m);
+    send(m);
+    kb_engine_run(b->e, b->e->sim->now, UINT64_MAX, NULL, NULL); /* its first chunk is under way */
+    for (int i = 0; i < 3; i++) {
+        kb_pieces pieces = {0};
+        kb_vec_push(&pieces, ((kb_piece){.pa = b->ring->to->rx, .rows = 1, .row_bytes = 256}));
+        kb_pe_dma_vc(b->from, KB_DMA_WRITE, KB_VC_COMPUTE, &pieces, stored, &stores[i],
+                     b->e->sim->now);
+    }
+}
+
+/* With the whole slot in one transaction the stores wait for all of it. In chunks of 1 KiB, first
+ * come, first served, they wait for the first; taking turns, each waits for one. */
+static void stores_go_between_the_chunks_of_a_message(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arbitration;
+        uint32_t chunk;
+        int chunks_before[3], chunks;
+    } cases[] = {{"fcfs", 0, {1, 1, 1}, 1},
+                 {"round_robin", 0, {1, 1, 1}, 1},
+                 {"fcfs", 1024, {1, 1, 1}, 4},
+                 {"round_robin", 1024, {1, 2, 3}, 4},
+                 {"comm_first", 1024, {4, 4, 4}, 4}};
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        kb_ipcq_shape shape = rings(KB_IPCQ_TCM, 4);
+        shape.chunk_bytes = cases[n].chunk;
+        bed b = make_with(cases[n].arbitration, (place){0, 4, 3}, shape);
+        kb_time chunk = transfer(&b, KB_TXN_WRITE, b.from, 4096 / (size_t)cases[n].chunks).total;
+        kb_time one = transfer(&b, KB_TXN_WRITE, b.from, 256).total;
+        kb_time stores[3];
+        message m = bytes(&b, 4096);
+        send_before_stores(&b, &m, stores);
+        run(&b);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(stores[i],
+                             (kb_time)cases[n].chunks_before[i] * chunk + (kb_time)(i + 1) * one);
+        kb_value_release(m.value);
+        end(&b);
+    }
+}
+
 /* ---- backpressure ---- */
 
 /* With a single slot the next part leaves when the credit is back. */
@@ -411,7 +516,9 @@ static void after_a_reset_the_ring_is_as_new(void **state)
 {
     (void)state;
     for (kb_time when = 0; when < 400; when += 7) {
-        bed b = make((place){0, 1, 0}, rings(KB_IPCQ_HBM, 2));
+        kb_ipcq_shape shape = rings(KB_IPCQ_HBM, 2);
+        shape.chunk_bytes = when % 2 ? 0 : 1024;
+        bed b = make((place){0, 1, 0}, shape);
         message lost[4], last;
         for (int i = 0; i < 4; i++) {
             lost[i] = bytes(&b, 4096);
@@ -442,6 +549,8 @@ int main(void)
         cmocka_unit_test(a_message_pays_the_way_to_its_ring_and_the_way_out_of_it),
         cmocka_unit_test(a_receive_that_comes_later_only_copies),
         cmocka_unit_test(parts_of_a_slot_follow_each_other),
+        cmocka_unit_test(chunks_of_a_part_follow_each_other),
+        cmocka_unit_test(stores_go_between_the_chunks_of_a_message),
         cmocka_unit_test(one_slot_gives_a_slot_per_round_trip),
         cmocka_unit_test(polling_sees_a_credit_at_its_next_look),
         cmocka_unit_test(a_full_ring_blocks_the_sender),

@@ -37,7 +37,7 @@ function TestConfig:test_an_algorithms_entry_overrides_the_defaults()
     .. "    world_size: 4\n", function(path)
     local c = config.load(path)
     lu.assertEquals(c:settings(), { algorithm = "ring", n_slots = 2, buffer_kind = "hbm", backpressure = "sleep",
-      slot_size = 4096, credit_bytes = 16 })
+      slot_size = 4096, credit_bytes = 16, vc_chunk = 0 })
     lu.assertEquals(c:settings("tree").n_slots, 8)
     lu.assertEquals(c:settings("tree").world_size, 4)
     lu.assertEquals(c:settings("mesh").n_slots, 2)
@@ -46,7 +46,7 @@ end
 
 function TestConfig:test_the_programs_own_file_holds_the_defaults()
   lu.assertEquals(config.load():settings(), { algorithm = "auto", n_slots = 4, buffer_kind = "tcm",
-    backpressure = "sleep", slot_size = 4096, credit_bytes = 16 })
+    backpressure = "sleep", slot_size = 4096, credit_bytes = 16, vc_chunk = 0 })
 end
 
 function TestConfig:test_what_is_wrong_is_named_with_its_place()
@@ -64,6 +64,8 @@ function TestConfig:test_what_is_wrong_is_named_with_its_place()
     "F:2:12: defaults.n_slots: expected an integer from 1 to 65536, got a sequence")
   lu.assertEquals(refusal("defaults:\n  slot_size: 100\n"),
     "F:2:14: defaults.slot_size: expected a multiple of 16 up to 16777216, got \"100\"")
+  lu.assertEquals(refusal("defaults:\n  vc_chunk: 8\n"),
+    "F:2:13: defaults.vc_chunk: expected 0 or a multiple of 16 up to 16777216, got \"8\"")
   lu.assertStrContains(refusal("defaults: {\n"), "F:2:1: ")
   lu.assertEquals(refusal("defaults:\nalgorithms:\n"), "accepted")
   lu.assertErrorMsgContains("nowhere/ccl.yaml: cannot open", config.load, "nowhere/ccl.yaml")
@@ -71,7 +73,8 @@ end
 
 local TestPlans = {}
 local MACHINE = { sips = 2, cubes = 4, pes = 4, mesh_w = 2, mesh_h = 2, sip_grid = "ring_1d", sip_w = 2, sip_h = 1 }
-local SETTINGS = { buffer_kind = "tcm", n_slots = 4, slot_size = 256, backpressure = "sleep", credit_bytes = 16 }
+local SETTINGS = { buffer_kind = "tcm", n_slots = 4, slot_size = 256, backpressure = "sleep", credit_bytes = 16,
+  vc_chunk = 0 }
 
 local function make(name, options)
   return plan.make(algorithms.load(name), SETTINGS, options, MACHINE)

@@ -393,6 +393,29 @@ function TestTime:test_a_send_takes_its_command_and_the_way_out_of_tcm()
   end)
 end
 
+-- Each chunk but the last is waited for until it is acknowledged, and the last until it has left.
+function TestTime:test_a_send_in_chunks_waits_for_all_but_the_last()
+  local function send(vc_chunk)
+    local took
+    simulate(function()
+      install(plans.ring(plans.cube(2), { vc_chunk = vc_chunk }))
+      local out = vectors(2, 512)
+      launch(function(p, q)
+        local x, t = tl.load(p), tl.now()
+        tl.send("E", x)
+        took = tl.now() - t
+        tl.store(q, tl.recv("W", { 512 }, "f32"))
+      end, vectors(2, 512), out)
+      lu.assertEquals(out:numpy()[0], 512) -- the other's numbers, whole
+    end)
+    return took - COMMAND
+  end
+  lu.assertEquals(send(2048), 2048 / 256)
+  -- a transaction of 1 KiB is longer by 512 B at 256 GB/s than one of 512 B
+  local of_512 = send(1024) - 1024 / 256 - 512 / 256
+  lu.assertAlmostEquals(send(512), 3 * of_512 + 512 / 256, 1e-9)
+end
+
 function TestTime:test_a_receive_of_what_is_there_takes_its_command_and_the_copy()
   for in_place, copy in pairs { [false] = 2 * 2048 / 512, [true] = 0 } do -- 512 GB/s
     simulate(function()
@@ -462,6 +485,7 @@ function TestPlans:test_a_plan_that_contradicts_itself_is_refused()
   says("plan 'test': the plan has no PE", function(plan) plan.pes = {} end)
   says("n_slots is 0; expected 1 to", function(plan) plan.n_slots = 0 end)
   says("slot_size is 100; expected a multiple of 16", function(plan) plan.slot_size = 100 end)
+  says("vc_chunk is 8; expected 0 or a multiple of 16 B", function(plan) plan.vc_chunk = 8 end)
   says('plan.buffer_kind is dram; expected "tcm" or "hbm" or "sram"', function(plan) plan.buffer_kind = "dram" end)
   says('plan.backpressure is 3; expected "sleep" or "poll"', function(plan) plan.backpressure = 3 end)
   says("plan.name is nil; expected a string", function(plan) plan.name = nil end)

@@ -11,6 +11,7 @@ local M = {}
 ---@field n_slots integer
 ---@field slot_size integer bytes
 ---@field credit_bytes integer
+---@field vc_chunk integer bytes; 0: a slot at once
 ---@field module string? of an algorithm
 ---@field topology string?
 ---@field world_size integer?
@@ -33,10 +34,11 @@ local function integer(min, max)
   end }
 end
 
-local function multiple(of, max)
-  return { expected = ("a multiple of %d up to %d"):format(of, max), read = function(text)
+-- From `min`, which may be 0.
+local function multiple(of, min, max)
+  return { expected = ("%sa multiple of %d up to %d"):format(min == 0 and "0 or " or "", of, max), read = function(text)
     local value = math.tointeger(tonumber(text))
-    return value and value >= of and value <= max and value % of == 0 and value or nil
+    return value and value >= min and value <= max and value % of == 0 and value or nil
   end }
 end
 
@@ -49,8 +51,9 @@ local RINGS = {
   buffer_kind = choice("tcm", "hbm", "sram"),
   backpressure = choice("sleep", "poll"),
   n_slots = integer(1, 65536),
-  slot_size = multiple(16, 1 << 24),
+  slot_size = multiple(16, 16, 1 << 24),
   credit_bytes = integer(0, 4096),
+  vc_chunk = multiple(16, 0, 1 << 24),
 }
 local DEFAULTS = { algorithm = word "the name of an algorithm", world_size = integer(1, 1 << 20) }
 local ALGORITHM = {
@@ -62,7 +65,7 @@ local ALGORITHM = {
 for key, kind in pairs(RINGS) do DEFAULTS[key], ALGORITHM[key] = kind, kind end
 
 local BUILT_IN = { algorithm = "auto", buffer_kind = "tcm", backpressure = "sleep", n_slots = 4, slot_size = 4096,
-  credit_bytes = 16 }
+  credit_bytes = 16, vc_chunk = 0 }
 
 local function fail(path, line, column, format, ...)
   error(("%s:%d:%d: "):format(path, line, column) .. format:format(...), 0)

@@ -53,7 +53,7 @@ end
 local OWN = { shift = "hello_send" } -- else the algorithm has the collective's name
 
 -- Settings that an option may override for one collective.
-local OVERRIDES = { "buffer_kind", "backpressure", "n_slots", "slot_size", "credit_bytes", "topology" }
+local OVERRIDES = { "buffer_kind", "backpressure", "n_slots", "slot_size", "credit_bytes", "vc_chunk", "topology" }
 
 -- The algorithm of a collective and its settings.
 local function choose_algorithm(state, collective, options, layout)
@@ -95,7 +95,7 @@ end
 local function key_of(algorithm, settings, options, world)
   local words = { algorithm.topology == "none" and algorithm.path or algorithm.topology, options.ranks, world,
     settings.buffer_kind, settings.backpressure, settings.n_slots, settings.slot_size, settings.credit_bytes,
-    options.num_cubes or "", options.grid and options.grid.w or "", options.sip_topology or "",
+    settings.vc_chunk, options.num_cubes or "", options.grid and options.grid.w or "", options.sip_topology or "",
     tostring(options.rank_to_pe or "") }
   for _, sip in ipairs(options.sips or {}) do words[#words + 1] = "s" .. sip end
   for _, shard in ipairs(options.shards or {}) do words[#words + 1] = shard.cube .. "." .. shard.pe end
@@ -211,7 +211,7 @@ end
 
 local OPTIONS = { "algorithm", "topology", "ranks", "world_size", "num_cubes", "rank_to_pe", "ccl_yaml", "sips",
   "shards", "shares", "bytes", "n_elem", "op", "root", "grid", "sip_topology", "prefix", "buffer_kind", "backpressure",
-  "n_slots", "slot_size", "credit_bytes" }
+  "n_slots", "slot_size", "credit_bytes", "vc_chunk" }
 local KNOWN = {}
 for _, name in ipairs(OPTIONS) do KNOWN[name] = true end
 

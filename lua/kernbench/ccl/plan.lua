@@ -1,6 +1,6 @@
 --- Install plans: which PE is which rank, and which PE each of its directions leads to.
 --
---     {name =, buffer_kind =, n_slots =, slot_size =, backpressure =, credit_bytes =, pes = {
+--     {name =, buffer_kind =, n_slots =, slot_size =, backpressure =, credit_bytes =, vc_chunk =, pes = {
 --       {sip =, cube =, pe =, rank =, directions = {{name =, peer = {sip, cube, pe}, peer_direction =}, ...}}, ...}}
 --
 -- A plan is plain data: made here from an algorithm (or a topology) and a machine, checked here, printed
@@ -218,7 +218,7 @@ local function make(wiring, settings, options, machine)
   local places = M.places(options, machine, layout)
   local plan = { name = wiring.name, buffer_kind = settings.buffer_kind, n_slots = settings.n_slots,
     slot_size = settings.slot_size, backpressure = settings.backpressure, credit_bytes = settings.credit_bytes,
-    pes = {} }
+    vc_chunk = settings.vc_chunk, pes = {} }
   local where, prefix = positions(options, machine), options.prefix or (options.ranks == "sip" and "global_" or "")
   for rank = 0, layout.world - 1 do
     local neighbors = algorithms.neighbors(wiring, rank, layout)
@@ -251,9 +251,9 @@ end
 function M.text(plan)
   local directions = 0
   for _, pe in ipairs(plan.pes) do directions = directions + #pe.directions end
-  local lines = { ("plan '%s': %d PEs, %d directions; rings of %d slots of %d B in %s, %s, credits of %d B"):format(
+  local lines = { ("plan '%s': %d PEs, %d directions; rings of %d slots of %d B in %s, %s, credits of %d B%s"):format(
     plan.name, #plan.pes, directions, plan.n_slots, plan.slot_size, plan.buffer_kind, plan.backpressure,
-    plan.credit_bytes) }
+    plan.credit_bytes, plan.vc_chunk > 0 and (", sent in chunks of %d B"):format(plan.vc_chunk) or "") }
   for _, pe in ipairs(plan.pes) do
     local words = {}
     for i, to in ipairs(pe.directions) do

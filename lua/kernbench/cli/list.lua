@@ -107,7 +107,8 @@ local function show_plan(options)
       world_size = options.world or settings.world_size }, runtime.machine)
     ccl_plan.check(plan, runtime.machine)
     if options.json then
-      plan.__order = { "name", "buffer_kind", "n_slots", "slot_size", "backpressure", "credit_bytes", "pes" }
+      plan.__order = { "name", "buffer_kind", "n_slots", "slot_size", "backpressure", "credit_bytes", "vc_chunk",
+        "pes" }
       for _, pe in ipairs(plan.pes) do
         pe.__order = { "rank", "sip", "cube", "pe", "directions" }
         pe.directions = json.array(pe.directions)

@@ -121,11 +121,13 @@ typedef struct kb_dma_post {
     kb_event_fn left, committed, done;
     void *object;
     uint64_t arg;
+    uint64_t chunk;                                  /* bytes of a transaction at most; 0: all */
     void (*watch)(void *watcher, const kb_txn *txn); /* as in a kb_txn_request; or null */
     void *watcher;
 } kb_dma_post;
 
-/* Move one piece, given by its physical address and so not translated, on vc_comm. */
+/* Move one piece of one row, given by its physical address and so not translated, on vc_comm: in
+ * one transaction, or in chunks that follow one another, each arbitrated anew. */
 void kb_pe_dma_physical(kb_pe *pe, int direction, const kb_piece *piece, const kb_dma_post *post);
 
 /* ---- engines ---- */

@@ -212,14 +212,15 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
     books->grants++;
     books->waited += sim->now - c->queued;
     const kb_piece *piece = &c->pieces.data[c->started++];
+    bool last = c->started == c->pieces.count;
     kb_txn_request request = {.op = c->direction == KB_DMA_READ ? KB_TXN_READ : KB_TXN_WRITE,
                               .requester = pe->dma_node,
                               .rows = piece->rows,
                               .row_bytes = piece->row_bytes,
                               .stride = piece->stride,
                               .done = piece_done,
-                              .left = c->left ? piece_left : NULL,
-                              .committed = c->committed ? piece_committed : NULL,
+                              .left = c->left && last ? piece_left : NULL,
+                              .committed = c->committed && last ? piece_committed : NULL,
                               .object = c,
                               .watch = c->watch ? piece_seen : NULL};
     kb_err err = {0};
@@ -265,6 +266,16 @@ void kb_pe_dma_vc(kb_pe *pe, int direction, kb_vc vc, kb_pieces *pieces, kb_even
     submit(pe, &c, pieces);
 }
 
+static void cut(dma_command *c, const kb_piece *piece, uint64_t chunk)
+{
+    for (uint64_t at = 0; at < piece->row_bytes; at += chunk) {
+        uint64_t bytes = piece->row_bytes - at < chunk ? piece->row_bytes - at : chunk;
+        kb_piece part = {
+            .pa = kb_paddr_plus(piece->pa, at), .rows = 1, .row_bytes = bytes, .stride = bytes};
+        kb_vec_push(&c->pieces, part);
+    }
+}
+
 void kb_pe_dma_physical(kb_pe *pe, int direction, const kb_piece *piece, const kb_dma_post *post)
 {
     dma_command c = {.direction = direction,
@@ -277,8 +288,13 @@ void kb_pe_dma_physical(kb_pe *pe, int direction, const kb_piece *piece, const k
                      .object = post->object,
                      .arg = post->arg};
     dma_command *begun = begin(pe, &c, &(kb_pieces){0});
-    begun->own = *piece;
-    begun->pieces = (kb_pieces){.data = &begun->own, .count = 1, .capacity = 1};
+    if (post->chunk && post->chunk < piece->row_bytes) {
+        assert(piece->rows == 1);
+        cut(begun, piece, post->chunk);
+    } else {
+        begun->own = *piece;
+        begun->pieces = (kb_pieces){.data = &begun->own, .count = 1, .capacity = 1};
+    }
     queue(pe->m->sim, begun, 0);
 }
 

@@ -164,6 +164,7 @@ static void start_part(kb_ipcq_ring *ring, kb_ipcq_message *m)
                         .done = part_acknowledged,
                         .object = m,
                         .arg = slot,
+                        .chunk = shape->chunk_bytes,
                         .watch = kb_ipcq_state_of(ring)->watch,
                         .watcher = kb_ipcq_state_of(ring)->watcher};
     kb_pe_dma_physical(kb_ipcq_sender(ring), KB_DMA_WRITE, &piece, &post);
@@ -352,7 +353,7 @@ static void copy_part(kb_ipcq_receive *r, uint32_t slot)
                       .rows = 1,
                       .row_bytes = bytes,
                       .stride = bytes};
-    kb_dma_post post = {.done = part_out, .object = r, .arg = slot};
+    kb_dma_post post = {.done = part_out, .object = r, .arg = slot, .chunk = shape->chunk_bytes};
     kb_pe_dma_physical(pe, KB_DMA_READ, &piece, &post);
 }
 

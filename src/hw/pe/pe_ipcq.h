@@ -7,7 +7,8 @@
  *
  * Sending. A message is cut into parts of at most one slot. A part takes the next slot of the
  * peer's ring when that is free, in order, and is one write transaction of pe_dma on vc_comm to the
- * slot's address, so that it pays the way and the memory that it really goes to. Its bytes and what
+ * slot's address, so that it pays the way and the memory that it really goes to. With chunk_bytes
+ * it is several, one after the other: between them vc_compute has its turn. Its bytes and what
  * describes them become visible together, when the last byte is committed. The sender is told when
  * the last flit of the last part has left its TCM (`posted`), and when everything is acknowledged.
  *
@@ -49,6 +50,7 @@ typedef struct kb_ipcq_shape {
     kb_ipcq_buffer buffer;
     uint32_t n_slots, slot_bytes, credit_bytes;
     bool poll;
+    uint32_t chunk_bytes; /* of a transaction on vc_comm at most; 0: a part as a whole */
 } kb_ipcq_shape;
 
 /* One end of a direction. */
