@@ -74,8 +74,8 @@ void *kb_new_object(lua_State *L, const char *kind, size_t size, int uservalues)
 
 void *kb_test_kind(lua_State *L, int index, const char *kind)
 {
-    if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) < sizeof(box)) return NULL;
     box *b = lua_touserdata(L, index);
+    if (!b || lua_rawlen(L, index) < sizeof *b) return NULL; /* of light userdata that is 0 */
     return b->kind == kind ? b->object : NULL;
 }
 

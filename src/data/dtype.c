@@ -4,36 +4,29 @@
 
 static const struct {
     const char *name, *long_name;
-    unsigned char size;
     unsigned char class;
 } TYPES[KB_DTYPE_COUNT] = {
-    [KB_F8E4M3] = {"f8e4m3", "float8_e4m3fn", 1, KB_CLASS_FLOAT},
-    [KB_F8E5M2] = {"f8e5m2", "float8_e5m2", 1, KB_CLASS_FLOAT},
-    [KB_F16] = {"f16", "float16", 2, KB_CLASS_FLOAT},
-    [KB_BF16] = {"bf16", "bfloat16", 2, KB_CLASS_FLOAT},
-    [KB_F32] = {"f32", "float32", 4, KB_CLASS_FLOAT},
-    [KB_F64] = {"f64", "float64", 8, KB_CLASS_FLOAT},
-    [KB_I8] = {"i8", "int8", 1, KB_CLASS_SIGNED},
-    [KB_I16] = {"i16", "int16", 2, KB_CLASS_SIGNED},
-    [KB_I32] = {"i32", "int32", 4, KB_CLASS_SIGNED},
-    [KB_I64] = {"i64", "int64", 8, KB_CLASS_SIGNED},
-    [KB_U8] = {"u8", "uint8", 1, KB_CLASS_UNSIGNED},
-    [KB_U16] = {"u16", "uint16", 2, KB_CLASS_UNSIGNED},
-    [KB_U32] = {"u32", "uint32", 4, KB_CLASS_UNSIGNED},
-    [KB_U64] = {"u64", "uint64", 8, KB_CLASS_UNSIGNED},
-    [KB_BOOL] = {"bool", "bool", 1, KB_CLASS_BOOL},
+    [KB_F8E4M3] = {"f8e4m3", "float8_e4m3fn", KB_CLASS_FLOAT},
+    [KB_F8E5M2] = {"f8e5m2", "float8_e5m2", KB_CLASS_FLOAT},
+    [KB_F16] = {"f16", "float16", KB_CLASS_FLOAT},
+    [KB_BF16] = {"bf16", "bfloat16", KB_CLASS_FLOAT},
+    [KB_F32] = {"f32", "float32", KB_CLASS_FLOAT},
+    [KB_F64] = {"f64", "float64", KB_CLASS_FLOAT},
+    [KB_I8] = {"i8", "int8", KB_CLASS_SIGNED},
+    [KB_I16] = {"i16", "int16", KB_CLASS_SIGNED},
+    [KB_I32] = {"i32", "int32", KB_CLASS_SIGNED},
+    [KB_I64] = {"i64", "int64", KB_CLASS_SIGNED},
+    [KB_U8] = {"u8", "uint8", KB_CLASS_UNSIGNED},
+    [KB_U16] = {"u16", "uint16", KB_CLASS_UNSIGNED},
+    [KB_U32] = {"u32", "uint32", KB_CLASS_UNSIGNED},
+    [KB_U64] = {"u64", "uint64", KB_CLASS_UNSIGNED},
+    [KB_BOOL] = {"bool", "bool", KB_CLASS_BOOL},
 };
 
 const char *kb_dtype_name(kb_dtype dtype)
 {
     assert(dtype < KB_DTYPE_COUNT);
     return TYPES[dtype].name;
-}
-
-size_t kb_dtype_size(kb_dtype dtype)
-{
-    assert(dtype < KB_DTYPE_COUNT);
-    return TYPES[dtype].size;
 }
 
 kb_dtype_class kb_dtype_class_of(kb_dtype dtype)
@@ -52,14 +45,14 @@ int kb_dtype_from_name(const char *name)
 static kb_dtype wider(kb_dtype a, kb_dtype b)
 {
     if (a == b) return a;
-    if (TYPES[a].size == TYPES[b].size) return TYPES[a].size == 1 ? KB_F16 : KB_F32;
-    return TYPES[a].size > TYPES[b].size ? a : b;
+    if (kb_dtype_size(a) == kb_dtype_size(b)) return kb_dtype_size(a) == 1 ? KB_F16 : KB_F32;
+    return kb_dtype_size(a) > kb_dtype_size(b) ? a : b;
 }
 
 static kb_dtype signed_with_unsigned(kb_dtype s, kb_dtype u)
 {
-    if (TYPES[s].size > TYPES[u].size) return s;
-    switch (TYPES[u].size) {
+    if (kb_dtype_size(s) > kb_dtype_size(u)) return s;
+    switch (kb_dtype_size(u)) {
     case 1:
         return KB_I16;
     case 2:
@@ -74,7 +67,7 @@ static kb_dtype signed_with_unsigned(kb_dtype s, kb_dtype u)
 static kb_dtype float_with_integer(kb_dtype f, kb_dtype i)
 {
     kb_dtype eight = kb_dtype_is_f8(f) ? KB_F16 : f; /* holds any 8-bit integer */
-    kb_dtype holds = TYPES[i].size == 1 ? eight : TYPES[i].size == 2 ? KB_F32 : KB_F64;
+    kb_dtype holds = kb_dtype_size(i) == 1 ? eight : kb_dtype_size(i) == 2 ? KB_F32 : KB_F64;
     return wider(f, holds);
 }
 

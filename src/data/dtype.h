@@ -18,6 +18,7 @@
 #ifndef KB_DATA_DTYPE_H
 #define KB_DATA_DTYPE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,7 +54,15 @@ typedef enum kb_dtype_class {
 const char *kb_dtype_name(kb_dtype dtype);
 
 /* Bytes per element. */
-size_t kb_dtype_size(kb_dtype dtype);
+static inline size_t kb_dtype_size(kb_dtype dtype)
+{
+    static const unsigned char SIZES[KB_DTYPE_COUNT] = {
+        [KB_F8E4M3] = 1, [KB_F8E5M2] = 1, [KB_F16] = 2, [KB_BF16] = 2, [KB_F32] = 4,
+        [KB_F64] = 8,    [KB_I8] = 1,     [KB_I16] = 2, [KB_I32] = 4,  [KB_I64] = 8,
+        [KB_U8] = 1,     [KB_U16] = 2,    [KB_U32] = 4, [KB_U64] = 8,  [KB_BOOL] = 1};
+    assert(dtype < KB_DTYPE_COUNT);
+    return SIZES[dtype];
+}
 
 kb_dtype_class kb_dtype_class_of(kb_dtype dtype);
 
