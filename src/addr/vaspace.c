@@ -52,10 +52,7 @@ int kb_vaspace_take(kb_vaspace *space, const char *name, uint64_t bytes, kb_vadd
     uint64_t pages = bytes > space->alloc.size ? bytes : (bytes + mask) & ~mask;
     uint64_t addr;
     int rc = kb_alloc_take(&space->alloc, pages, space->page_bytes, &addr, err);
-    if (rc) {
-        kb_fail_at(err, "'%s'", name);
-        return rc;
-    }
+    if (rc) return rc;
     kb_alloc_set_tag(&space->alloc, addr, new_range(name, bytes), NULL);
     va->bits = addr;
     return 0;

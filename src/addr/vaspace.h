@@ -45,7 +45,8 @@ int kb_vaspace_init(kb_vaspace *space, uint64_t base, uint64_t bytes, uint64_t p
                     kb_err *err);
 void kb_vaspace_fini(kb_vaspace *space);
 
-/* A range of whole pages for `bytes` > 0. KB_ENOSPC when no hole is large enough. */
+/* A range of whole pages for `bytes` > 0. KB_ENOSPC when no hole is large enough; the message does
+ * not say for whom. */
 int kb_vaspace_take(kb_vaspace *space, const char *name, uint64_t bytes, kb_vaddr *va, kb_err *err);
 int kb_vaspace_give(kb_vaspace *space, kb_vaddr va, kb_err *err);
 

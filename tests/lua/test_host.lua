@@ -114,6 +114,15 @@ function TestTensors:test_without_numbers_a_tensor_may_be_larger_than_the_host()
   end, { data = false, sets = { "address.va_gb=256" } })
 end
 
+function TestTensors:test_exhausted_addresses_name_the_tensor_once()
+  simulate(function()
+    local ok, message = pcall(torch.empty, 1 << 31, { dtype = "u8", name = "big" })
+    lu.assertFalse(ok)
+    lu.assertStrContains(message, "tensor 'big': virtual address space: cannot allocate 2147483648 bytes")
+    lu.assertEquals(select(2, message:gsub("'big'", "")), 1)
+  end, { data = false, sets = { "address.va_gb=1" } })
+end
+
 local TestLaunches = {}
 
 function TestLaunches:test_a_kernel_sees_its_part()
