@@ -6,7 +6,7 @@ local kernels = require "kernels.gemm"
 local reference = require "kernels.reference"
 
 local function policy(kind)
-  return torch.DPPolicy { cube = kind, pe = kind, num_cubes = 1 }
+  return torch.DPPolicy { cube = kind, pe = kind, num_cubes = 1, pad = true }
 end
 
 local function by_rows(a, b, block)

@@ -6,14 +6,15 @@ local reference = require "kernels.reference"
 
 local function run(args)
   local T, E, D, k, capacity = args.T, args.E, args.D, args.top, args.capacity
-  local tokens = { dp = torch.DPPolicy { pe = "row_wise", num_cubes = 1 } }
+  local tokens = { dp = torch.DPPolicy { pe = "row_wise", num_cubes = 1, pad = true } }
   local random = np.random(1)
   local logits, x = random:randn({ T, E }, "f16"), random:randn({ T, D }, "f16")
   local tx = torch.from_numpy(x, tokens)
   local parts = #tx.shards
   local experts = torch.empty(T, k, { dtype = "i32", dp = tokens.dp, name = "experts" })
   local weights = torch.empty(T, k, { dp = tokens.dp, name = "weights" })
-  local bins = torch.zeros(parts * E * capacity, D, { dtype = "f16", dp = tokens.dp, name = "bins" })
+  local share = torch.DPPolicy { pe = "row_wise", num_cubes = 1, num_pes = parts }
+  local bins = torch.zeros(parts * E * capacity, D, { dtype = "f16", dp = share, name = "bins" })
 
   torch.launch("topk_routing", kernel, torch.from_numpy(logits, tokens), tx, experts, weights, bins, capacity)
 

@@ -102,13 +102,13 @@ function M.topk(logits, k)
   return experts, M.softmax(values)
 end
 
---- Rows of x in bins of `capacity` rows for each of E experts, for each of `parts` equal parts of the
---- tokens; unused rows are 0.
+--- Rows of x in bins of `capacity` rows for each of E experts, for each of `parts` parts of the tokens, of which
+--- the last may be smaller; unused rows are 0.
 function M.bins(x, experts, E, capacity, parts)
   local tokens, k, d = experts.shape[1], experts.shape[2], x.shape[2]
   local bins, used = np.zeros({ parts * E * capacity, d }, x.dtype), {}
   for t = 0, tokens - 1 do
-    local part = t // (tokens // parts)
+    local part = t // -(-tokens // parts)
     for j = 0, k - 1 do
       local bin = part * E + experts[{ t, j }]
       local place = used[bin] or 0

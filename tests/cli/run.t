@@ -158,6 +158,12 @@ $ kernbench $ROOT/benches/qkv_gemm_multi_pe.lua -q --verify-data --M 33 --K 65 -
  4
  8
 
+# Sizes that do not divide by the number of PEs, or are smaller than it
+$ kernbench $ROOT/benches/kernel_topk_routing.lua -q --verify-data --T 67 --E 9 --D 65 --top 3
+$ kernbench $ROOT/benches/kernel_topk_routing.lua -q --verify-data --T 5
+$ kernbench $ROOT/benches/kernel_gemm.lua -q --verify-data --M 33 --K 77 --N 65
+$ kernbench $ROOT/benches/kernel_gemm.lua -q --verify-data --split_k true --M 5 --K 77 --N 65
+
 # Numbers are the same whatever the number of threads that compute them
 $ for n in 0 1 8; do kernbench $ROOT/benches/kernel_topk_routing.lua --json --data-threads $n; kernbench $ROOT/benches/gemm_whole_sip.lua --json --data-threads $n; done | grep -vE 'wall_s|seconds' | sort | uniq -c | awk '$1 % 3 { print "differs: " $0 }'
 $ kernbench $ROOT/benches/gemm_single_pe.lua --data-threads 65
