@@ -9,9 +9,17 @@ typedef struct kb_rng {
     uint64_t state;
 } kb_rng;
 
+#define KB_RNG_STEP UINT64_C(0x9e3779b97f4a7c15)
+
+/* As if n numbers had been drawn. */
+static inline void kb_rng_skip(kb_rng *rng, uint64_t n)
+{
+    rng->state += n * KB_RNG_STEP;
+}
+
 static inline uint64_t kb_rng_next(kb_rng *rng)
 {
-    uint64_t z = (rng->state += 0x9e3779b97f4a7c15u);
+    uint64_t z = (rng->state += KB_RNG_STEP);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);

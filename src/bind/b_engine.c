@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bind/b_np.h"
 #include "bind/bind.h"
 #include "topo/names.h"
 
@@ -49,6 +50,7 @@ static int engine_open(lua_State *L)
     lua_getfield(L, 1, "data");
     if (!lua_isnil(L, -1)) options.data = lua_toboolean(L, -1);
     options.data_threads = data_threads(L);
+    kb_np_set_threads(L, options.data_threads);
     const char **sets = NULL;
     if (lua_getfield(L, 1, "sets") == LUA_TTABLE) {
         options.set_count = lua_rawlen(L, -1);

@@ -11,6 +11,10 @@
 
 int luaopen_kernbench_core_np(lua_State *L);
 
+/* How many threads beside the caller's work on large arrays from now on. Results do not depend on
+ * it. */
+void kb_np_set_threads(lua_State *L, int threads);
+
 /* The array at that index; raises an argument error if there is none. Borrowed: valid while the
  * userdata is reachable; kb_array_retain to keep it. */
 kb_array *kb_check_array(lua_State *L, int index);

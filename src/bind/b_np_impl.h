@@ -6,6 +6,10 @@
 #include <lua.h>
 
 #include "bind/b_np.h"
+#include "data/executor.h"
+
+/* Threads for work on large arrays, as many as engines are opened with. */
+kb_executor *kb_np_executor(lua_State *L);
 
 /* Raise the error's text unless code is 0. */
 void kb_np_try(lua_State *L, int code, const kb_err *err);

@@ -68,7 +68,7 @@ static int np_matmul(lua_State *L)
     int dtype = lua_isnoneornil(L, 3) ? -1 : (int)kb_check_dtype(L, 3, KB_F32);
     kb_err err;
     kb_array **slot = kb_push_array_slot(L);
-    return kb_np_finish(L, kb_matmul(a, b, dtype, slot, &err), slot, &err);
+    return kb_np_finish(L, kb_matmul(a, b, dtype, kb_np_executor(L), slot, &err), slot, &err);
 }
 
 static double tolerance_field(lua_State *L, const char *name, double fallback)
@@ -96,7 +96,7 @@ static int np_allclose(lua_State *L)
     kb_array *a = kb_np_operand(L, 1, kb_test_array(L, 2)), *b = kb_np_operand(L, 2, a);
     size_t where = 0;
     kb_err err;
-    int close = kb_allclose(a, b, &t, &where, &err);
+    int close = kb_allclose(a, b, &t, kb_np_executor(L), &where, &err);
     if (close < 0) kb_np_try(L, close, &err);
     lua_pushboolean(L, close);
     if (close) return 1;
@@ -110,7 +110,7 @@ static int np_max_abs_diff(lua_State *L)
     kb_array *a = kb_np_operand(L, 1, kb_test_array(L, 2)), *b = kb_np_operand(L, 2, a);
     double diff;
     kb_err err;
-    kb_np_try(L, kb_max_abs_diff(a, b, &diff, &err), &err);
+    kb_np_try(L, kb_max_abs_diff(a, b, kb_np_executor(L), &diff, &err), &err);
     lua_pushnumber(L, diff);
     return 1;
 }

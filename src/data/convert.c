@@ -118,22 +118,15 @@ static uint64_t saturate_unsigned(double value, int bits)
     } while (0);                                                                                   \
     return
 
+/* Up to a chunk. f32 holds what shorter types do. */
 static void load_double(double *dst, kb_dtype from, const void *src, size_t n)
 {
-    switch (from) {
-    case KB_F8E4M3:
-        EACH(double, uint8_t, (double)kb_f8e4m3_to_f32(s[i]));
-    case KB_F8E5M2:
-        EACH(double, uint8_t, (double)kb_f8e5m2_to_f32(s[i]));
-    case KB_F16:
-        EACH(double, uint16_t, (double)kb_f16_to_f32(s[i]));
-    case KB_BF16:
-        EACH(double, uint16_t, (double)kb_bf16_to_f32(s[i]));
-    case KB_F32:
-        EACH(double, float, (double)s[i]);
-    default:
-        EACH(double, double, s[i]);
+    float narrow[CHUNK];
+    if (from != KB_F32) {
+        kb_convert(KB_F32, narrow, from, src, n);
+        src = narrow;
     }
+    EACH(double, float, (double)s[i]);
 }
 
 static void load_signed(int64_t *dst, kb_dtype from, const void *src, size_t n)
@@ -166,6 +159,18 @@ static void load_unsigned(uint64_t *dst, kb_dtype from, const void *src, size_t 
     }
 }
 
+/* By way of f32, rounded to odd. */
+static void store_narrow(kb_dtype to, void *dst, const double *src, size_t n)
+{
+    float odd[CHUNK];
+    size_t size = kb_dtype_size(to);
+    for (size_t at = 0; at < n; at += CHUNK) {
+        size_t part = n - at < CHUNK ? n - at : CHUNK;
+        for (size_t i = 0; i < part; i++) odd[i] = kb_f64_to_odd_f32(src[at + i]);
+        kb_convert(to, (char *)dst + at * size, KB_F32, odd, part);
+    }
+}
+
 static void store_double(kb_dtype to, void *dst, const double *src, size_t n)
 {
     switch (to) {
@@ -174,9 +179,9 @@ static void store_double(kb_dtype to, void *dst, const double *src, size_t n)
     case KB_F8E5M2:
         EACH(uint8_t, double, kb_f64_to_f8e5m2(s[i]));
     case KB_F16:
-        EACH(uint16_t, double, kb_f64_to_f16(s[i]));
     case KB_BF16:
-        EACH(uint16_t, double, kb_f64_to_bf16(s[i]));
+        store_narrow(to, dst, src, n);
+        return;
     case KB_F32:
         EACH(float, double, (float)s[i]);
     case KB_F64:
@@ -262,6 +267,19 @@ static void store_unsigned(kb_dtype to, void *dst, const uint64_t *src, size_t n
     }
 }
 
+/* Between floats of at most 16 bits: f32 holds both. */
+static void convert_short(kb_dtype to, void *dst, kb_dtype from, const void *src, size_t n)
+{
+    float wide[CHUNK];
+    kb_convert(KB_F32, wide, from, src, n);
+    kb_convert(to, dst, KB_F32, wide, n);
+}
+
+static bool is_short_float(kb_dtype dtype)
+{
+    return kb_dtype_is_float(dtype) && kb_dtype_size(dtype) <= 2;
+}
+
 static void convert_chunk(kb_dtype to, void *dst, kb_dtype from, const void *src, size_t n)
 {
     union {
@@ -269,6 +287,10 @@ static void convert_chunk(kb_dtype to, void *dst, kb_dtype from, const void *src
         int64_t s[CHUNK];
         uint64_t u[CHUNK];
     } wide;
+    if (is_short_float(from) && is_short_float(to)) {
+        convert_short(to, dst, from, src, n);
+        return;
+    }
     switch (kb_dtype_class_of(from)) {
     case KB_CLASS_FLOAT:
         load_double(wide.f, from, src, n);

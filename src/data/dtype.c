@@ -111,34 +111,14 @@ uint16_t kb_f32_to_f16(float value)
     return (uint16_t)(sign | (rounded - (112u << 23)) >> 13);
 }
 
-uint16_t kb_f32_to_bf16(float value)
-{
-    uint32_t bits = kb_float_bits(value);
-    if ((bits & 0x7fffffff) > 0x7f800000) return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-/* Round to odd: truncate, and set the last bit if anything was lost. The float that results still
- * knows on which side of every shorter tie the double was, so that rounding it again to 16 bits
- * gives what rounding the double once would (Boldo and Melquiond, 2008). */
-static float round_to_odd(double value)
-{
-    float near = (float)value;
-    if (near != near || (double)near == value) return near;
-    uint32_t bits = kb_float_bits(near);
-    double magnitude = value < 0 ? -value : value;
-    if ((double)kb_float_of_bits(bits & 0x7fffffff) > magnitude) bits--;
-    return kb_float_of_bits(bits | 1);
-}
-
 uint16_t kb_f64_to_f16(double value)
 {
-    return kb_f32_to_f16(round_to_odd(value));
+    return kb_f32_to_f16(kb_f64_to_odd_f32(value));
 }
 
 uint16_t kb_f64_to_bf16(double value)
 {
-    return kb_f32_to_bf16(round_to_odd(value));
+    return kb_f32_to_bf16(kb_f64_to_odd_f32(value));
 }
 
 /* ---- 8 bits ---- */
@@ -210,10 +190,10 @@ uint8_t kb_f32_to_f8e5m2(float value)
 
 uint8_t kb_f64_to_f8e4m3(double value)
 {
-    return f32_to_f8(E4M3, round_to_odd(value));
+    return f32_to_f8(E4M3, kb_f64_to_odd_f32(value));
 }
 
 uint8_t kb_f64_to_f8e5m2(double value)
 {
-    return f32_to_f8(E5M2, round_to_odd(value));
+    return f32_to_f8(E5M2, kb_f64_to_odd_f32(value));
 }

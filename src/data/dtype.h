@@ -106,6 +106,27 @@ static inline float kb_bf16_to_f32(uint16_t half)
     return kb_float_of_bits((uint32_t)half << 16);
 }
 
+/* Conversions of many compile to vectors: no branches. */
+static inline uint16_t kb_f32_to_bf16(float value)
+{
+    uint32_t bits = kb_float_bits(value);
+    bool nan = (bits & 0x7fffffff) > 0x7f800000;
+    return (uint16_t)((nan ? bits | 0x400000 : bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+/* Round to odd: truncate, and set the last bit if anything was lost. The float that results still
+ * knows on which side of every shorter tie the double was, so that rounding it again to 16 bits or
+ * fewer gives what rounding the double once would (Boldo and Melquiond, 2008). */
+static inline float kb_f64_to_odd_f32(double value)
+{
+    float near = (float)value;
+    double back = (double)near;
+    uint32_t bits = kb_float_bits(near);
+    bool up = value < 0 ? back < value : back > value;
+    bool lost = back < value || back > value; /* not of a NaN */
+    return kb_float_of_bits((bits - up) | lost);
+}
+
 static inline bool kb_dtype_is_f8(kb_dtype dtype)
 {
     return dtype <= KB_F8E5M2;
@@ -120,7 +141,6 @@ uint8_t kb_f64_to_f8e5m2(double value);
 
 float kb_f16_to_f32(uint16_t half);
 uint16_t kb_f32_to_f16(float value);
-uint16_t kb_f32_to_bf16(float value);
 
 /* Straight from double: going through a nearest float would round twice. */
 uint16_t kb_f64_to_f16(double value);

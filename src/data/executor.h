@@ -58,8 +58,8 @@ bool kb_executor_help(kb_executor *executor);
 /* The tasks that are done and not reaped, linked by `next`. They can be used again. */
 kb_task *kb_executor_reap(kb_executor *executor);
 
-/* From within a task: part(object, i) for all i below `count`, in any order and on any threads that
- * have nothing to do; returns when all are done. */
+/* From within a task, or for the owner: part(object, i) for all i below `count`, in any order and
+ * on any threads that have nothing to do; returns when all are done. */
 void kb_executor_split(kb_executor *executor, uint32_t count,
                        void (*part)(void *object, uint32_t i), void *object);
 

@@ -19,6 +19,7 @@
 #define KB_DATA_GEMM_H
 
 #include "data/array.h"
+#include "data/executor.h"
 
 /* Which instructions to use. All give the same bits; only tests ask for a particular one. */
 typedef enum kb_gemm_level {
@@ -55,10 +56,15 @@ int kb_gemm_run(const kb_gemm *gemm, kb_err *err);
 /* Rows [first, last) of C only. Calls for disjoint row ranges may run on different threads. */
 int kb_gemm_rows(const kb_gemm *gemm, size_t first, size_t last, kb_err *err);
 
+/* kb_gemm_run, a large product in parts on the threads of the executor that have nothing to do;
+ * null: none. */
+int kb_gemm_split(const kb_gemm *gemm, kb_executor *executor, kb_err *err);
+
 /* NumPy's matmul for arrays of rank 1 and more: [..., m, k] x [..., k, n], leading dimensions
  * broadcast; a vector on either side counts as a row on the left, a column on the right, and that
  * dimension disappears. Operands are promoted; `out_type` is the result's type, -1 the promoted
- * one. */
-int kb_matmul(const kb_array *a, const kb_array *b, int out_type, kb_array **out, kb_err *err);
+ * one. Large matrices are multiplied by kb_gemm_split. */
+int kb_matmul(const kb_array *a, const kb_array *b, int out_type, kb_executor *executor,
+              kb_array **out, kb_err *err);
 
 #endif

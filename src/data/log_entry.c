@@ -166,35 +166,6 @@ static view view_of(const kb_matrix *matrix, size_t cols, size_t rows, size_t el
     return v;
 }
 
-/* A large product, row by row on several threads. */
-enum { PART_ROWS = 768 };
-
-typedef struct by_rows {
-    const kb_gemm *gemm;
-    kb_err *err;
-    atomic_int status; /* of a part that failed: the same for all */
-} by_rows;
-
-static void multiply_rows(void *object, uint32_t i)
-{
-    by_rows *p = object;
-    size_t first = (size_t)i * PART_ROWS, last = first + PART_ROWS;
-    kb_err err = {0};
-    int expected = 0,
-        status = kb_gemm_rows(p->gemm, first, last < p->gemm->m ? last : p->gemm->m, &err);
-    if (status && atomic_compare_exchange_strong(&p->status, &expected, status) && p->err)
-        *p->err = err;
-}
-
-static int multiply(const kb_gemm *gemm, kb_executor *executor, kb_err *err)
-{
-    if (!executor || gemm->m < 2 * PART_ROWS) return kb_gemm_run(gemm, err);
-    by_rows p = {.gemm = gemm, .err = err};
-    kb_executor_split(executor, (uint32_t)((gemm->m + PART_ROWS - 1) / PART_ROWS), multiply_rows,
-                      &p);
-    return atomic_load(&p.status);
-}
-
 /* Through an array of accumulators, on which the epilogue works, into the product's C. */
 static int run_with_epilogue(const kb_epilogue *epilogue, const kb_gemm *product,
                              kb_executor *executor, kb_err *err)
@@ -207,7 +178,7 @@ static int run_with_epilogue(const kb_epilogue *epilogue, const kb_gemm *product
     if (status) return status;
     gemm.c = x->data;
     gemm.ldc = gemm.n;
-    status = multiply(&gemm, executor, err);
+    status = kb_gemm_split(&gemm, executor, err);
     if (!status) status = kb_epilogue_run(epilogue, &x, err);
     size_t row_bytes = gemm.n * kb_dtype_size(x->dtype);
     for (size_t i = 0; !status && i < gemm.m; i++)
@@ -246,7 +217,7 @@ static int run_gemm(kb_log_entry *entry, kb_executor *executor, kb_err *err)
                     .ldacc = N};
     bool more = entry->gemm.epilogue.ops.count > 0;
     status = more ? run_with_epilogue(&entry->gemm.epilogue, &gemm, executor, err)
-                  : multiply(&gemm, executor, err);
+                  : kb_gemm_split(&gemm, executor, err);
     if (!status && c.scratch) kb_pieces_scatter(&result->pieces, c.scratch);
     free(a.scratch);
     free(b.scratch);

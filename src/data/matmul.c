@@ -1,6 +1,9 @@
 /* Matrix products of whole arrays: shapes, batches and promotion around data/gemm.h. */
 #include "data/gemm.h"
 
+/* Products in a stack, and multiplications altogether, from which on threads divide the stack. */
+enum { MANY = 4, LARGE = 1 << 22 };
+
 /* An operand as a stack of matrices. */
 typedef struct operand {
     const kb_array *array;
@@ -35,33 +38,61 @@ static size_t matrix_at(const operand *x, int rank, const size_t *shape, size_t 
     return at;
 }
 
-static int multiply(const operand *a, const operand *b, int rank, const size_t *shape,
-                    kb_array *out, kb_err *err)
+/* A stack of products; `shape` is that of the stack. */
+typedef struct stack {
+    const operand *a, *b;
+    int rank;
+    const size_t *shape;
+    kb_array *out;
+    kb_err *err;
+    atomic_int status; /* of one that failed: the same for all */
+} stack;
+
+static kb_gemm product_at(const stack *s, size_t i)
 {
-    kb_dtype in = a->array->dtype;
-    size_t batch = 1, size = kb_dtype_size(in), out_size = kb_dtype_size(out->dtype);
-    for (int i = 0; i < rank; i++) batch *= shape[i];
-    for (size_t i = 0; i < batch; i++) {
-        size_t ia = matrix_at(a, rank, shape, i), ib = matrix_at(b, rank, shape, i);
-        kb_gemm g = {.m = a->rows,
-                     .n = b->columns,
-                     .k = a->columns,
-                     .in_a = in,
-                     .in_b = in,
-                     .out = out->dtype};
-        g.lda = g.k;
-        g.ldb = g.ldc = g.n;
-        g.a = (const char *)a->array->data + ia * g.m * g.k * size;
-        g.b = (const char *)b->array->data + ib * g.k * g.n * size;
-        g.c = (char *)out->data + i * g.m * g.n * out_size;
-        int code = kb_gemm_run(&g, err);
-        if (code) return code;
-    }
-    return 0;
+    const kb_array *a = s->a->array, *b = s->b->array;
+    size_t ia = matrix_at(s->a, s->rank, s->shape, i), ib = matrix_at(s->b, s->rank, s->shape, i);
+    kb_gemm g = {.m = s->a->rows, .n = s->b->columns, .k = s->a->columns};
+    g.in_a = a->dtype;
+    g.in_b = b->dtype;
+    g.out = s->out->dtype;
+    g.lda = g.k;
+    g.ldb = g.ldc = g.n;
+    g.a = (const char *)a->data + ia * g.m * g.k * kb_dtype_size(g.in_a);
+    g.b = (const char *)b->data + ib * g.k * g.n * kb_dtype_size(g.in_b);
+    g.c = (char *)s->out->data + i * g.m * g.n * kb_dtype_size(g.out);
+    return g;
 }
 
-static int product(const kb_array *a, const kb_array *b, kb_dtype out_type, kb_array **out,
-                   kb_err *err)
+static void multiply_one(void *object, uint32_t i)
+{
+    stack *s = object;
+    kb_gemm g = product_at(s, i);
+    kb_err err = {0};
+    int expected = 0, status = kb_gemm_run(&g, &err);
+    if (status && atomic_compare_exchange_strong(&s->status, &expected, status) && s->err)
+        *s->err = err;
+}
+
+/* Large stacks of small products product by product, large products in parts. */
+static int multiply(stack *s, kb_executor *executor)
+{
+    size_t count = 1, macs = s->a->rows * s->a->columns * s->b->columns;
+    for (int i = 0; i < s->rank; i++) count *= s->shape[i];
+    if (executor && count >= MANY && count < UINT32_MAX && macs >= LARGE / count) {
+        kb_executor_split(executor, (uint32_t)count, multiply_one, s);
+        return atomic_load(&s->status);
+    }
+    int status = KB_OK;
+    for (size_t i = 0; !status && i < count; i++) {
+        kb_gemm g = product_at(s, i);
+        status = kb_gemm_split(&g, executor, s->err);
+    }
+    return status;
+}
+
+static int product(const kb_array *a, const kb_array *b, kb_dtype out_type, kb_executor *executor,
+                   kb_array **out, kb_err *err)
 {
     operand x = operand_of(a, true), y = operand_of(b, false);
     kb_array batch_a = {.rank = x.batch_rank}, batch_b = {.rank = y.batch_rank};
@@ -77,7 +108,8 @@ static int product(const kb_array *a, const kb_array *b, kb_dtype out_type, kb_a
     kb_array *result = NULL;
     code = kb_array_create(out_type, all, shape, &result, err);
     if (code) return code;
-    code = multiply(&x, &y, rank, shape, result, err);
+    stack products = {.a = &x, .b = &y, .rank = rank, .shape = shape, .out = result, .err = err};
+    code = multiply(&products, executor);
     if (code)
         kb_array_release(result);
     else
@@ -85,7 +117,8 @@ static int product(const kb_array *a, const kb_array *b, kb_dtype out_type, kb_a
     return code;
 }
 
-int kb_matmul(const kb_array *a, const kb_array *b, int out_type, kb_array **out, kb_err *err)
+int kb_matmul(const kb_array *a, const kb_array *b, int out_type, kb_executor *executor,
+              kb_array **out, kb_err *err)
 {
     char ta[KB_SHAPE_TEXT], tb[KB_SHAPE_TEXT];
     kb_shape_text(a->rank, a->shape, ta);
@@ -103,7 +136,7 @@ int kb_matmul(const kb_array *a, const kb_array *b, int out_type, kb_array **out
     int code = 0;
     if (a->dtype != in && (code = kb_array_cast(a, in, &x, err)) == 0) a = x;
     if (code == 0 && b->dtype != in && (code = kb_array_cast(b, in, &y, err)) == 0) b = y;
-    if (code == 0) code = product(a, b, to, out, err);
+    if (code == 0) code = product(a, b, to, executor, out, err);
     kb_array_release(x);
     kb_array_release(y);
     return code;

@@ -17,6 +17,7 @@
 #define KB_DATA_OPS_H
 
 #include "data/array.h"
+#include "data/executor.h"
 
 typedef enum kb_binary_op {
     KB_ADD,
@@ -110,15 +111,18 @@ int kb_scan(kb_reduce_op op, const kb_array *a, int axis, bool reverse, kb_array
 
 /* Is |a - b| <= atol + rtol * |b| everywhere, in double? Infinities must be equal; NaN equals NaN
  * only with equal_nan. On "no", *where (may be null) is the flat index of the first difference in
- * the broadcast shape. Returns 1, 0, or a negative code if the shapes do not broadcast. */
+ * the broadcast shape. Returns 1, 0, or a negative code if the shapes do not broadcast. Parts of
+ * large arrays are compared on threads of the executor, unless it is null. */
 typedef struct kb_tolerance {
     double rtol, atol;
     bool equal_nan;
 } kb_tolerance;
-int kb_allclose(const kb_array *a, const kb_array *b, const kb_tolerance *tolerance, size_t *where,
-                kb_err *err);
+int kb_allclose(const kb_array *a, const kb_array *b, const kb_tolerance *tolerance,
+                kb_executor *executor, size_t *where, kb_err *err);
 
-/* Largest |a - b| in double over the broadcast shape; NaN if any difference is; 0 if empty. */
-int kb_max_abs_diff(const kb_array *a, const kb_array *b, double *out, kb_err *err);
+/* Largest |a - b| in double over the broadcast shape; NaN if any difference is; 0 if empty. Threads
+ * as above. */
+int kb_max_abs_diff(const kb_array *a, const kb_array *b, kb_executor *executor, double *out,
+                    kb_err *err);
 
 #endif

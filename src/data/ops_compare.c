@@ -1,88 +1,24 @@
-/* Selection by a mask, and how far two arrays are apart. */
+/* How far two arrays are apart. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "data/ops_span.h"
 
-#define SELECT(T)                                                                                  \
-    do {                                                                                           \
-        const T *x = a, *y = b;                                                                    \
-        T *z = out;                                                                                \
-        for (size_t i = 0; i < n; i++) z[i] = cond[i] ? x[i] : y[i];                               \
-    } while (0)
+/* Elements of a part of two large arrays, which one thread compares. */
+enum { PART = 1 << 16 };
 
-static void choose(size_t size, size_t n, const uint8_t *cond, const void *a, const void *b,
-                   void *out)
-{
-    switch (size) {
-    case 1:
-        SELECT(uint8_t);
-        break;
-    case 2:
-        SELECT(kb_word16);
-        break;
-    case 4:
-        SELECT(kb_word32);
-        break;
-    default:
-        SELECT(kb_word64);
-    }
-}
+/* What has been seen in a part, in the order of its elements. */
+typedef struct seen {
+    const kb_tolerance *tolerance;
+    size_t at; /* elements known to be close */
+    bool differs;
+    double largest;
+} seen;
 
-/* A copy as `dtype` and of that shape. */
-static int spread(const kb_array *a, kb_dtype dtype, int rank, const size_t *shape, kb_array **out,
-                  kb_err *err)
-{
-    kb_array *converted = NULL;
-    int code = kb_array_cast(a, dtype, &converted, err);
-    if (code) return code;
-    code = kb_array_broadcast_to(converted, rank, shape, out, err);
-    kb_array_release(converted);
-    return code;
-}
+/* Looks at a chunk of pairs as doubles; false: what comes after does not matter. */
+typedef bool (*look_fn)(seen *s, const double *a, const double *b, size_t n);
 
-/* The shape all three broadcast to: the first two's, then that with the third's. */
-static int common_shape(const kb_array *a, const kb_array *b, const kb_array *c, int *rank,
-                        size_t *shape, kb_err *err)
-{
-    kb_array both = {.rank = 0};
-    int code = kb_broadcast_shape(a, b, &both.rank, both.shape, err);
-    return code ? code : kb_broadcast_shape(&both, c, rank, shape, err);
-}
-
-int kb_where(const kb_array *cond, const kb_array *a, const kb_array *b, kb_array **out,
-             kb_err *err)
-{
-    size_t shape[KB_MAX_RANK];
-    int rank;
-    kb_dtype dtype = kb_dtype_promote(a->dtype, b->dtype);
-    kb_array *mask = NULL, *x = NULL, *y = NULL, *result = NULL;
-    int code = common_shape(a, b, cond, &rank, shape, err);
-    if (code == 0) code = spread(cond, KB_BOOL, rank, shape, &mask, err);
-    if (code == 0) code = spread(a, dtype, rank, shape, &x, err);
-    if (code == 0) code = spread(b, dtype, rank, shape, &y, err);
-    if (code == 0) code = kb_array_create(dtype, rank, shape, &result, err);
-    if (code == 0) {
-        choose(kb_dtype_size(dtype), result->count, mask->data, x->data, y->data, result->data);
-        *out = result;
-    }
-    kb_array_release(mask);
-    kb_array_release(x);
-    kb_array_release(y);
-    return code;
-}
-
-static bool close_enough(double a, double b, const kb_tolerance *t)
-{
-    if (a == b) return true;
-    if (a != a || b != b) return t->equal_nan && a != a && b != b;
-    if (isinf(a) || isinf(b)) return false;
-    return fabs(a - b) <= t->atol + t->rtol * fabs(b);
-}
-
-/* Visits chunks of pairs as doubles; stops when `visit` says so. */
-typedef bool (*pair_fn)(const double *a, const double *b, size_t n, void *state);
-
-static int for_pairs(const kb_array *a, const kb_array *b, pair_fn visit, void *state, kb_err *err)
+static int for_pairs(const kb_array *a, const kb_array *b, look_fn look, seen *s, kb_err *err)
 {
     kb_walk walk;
     int rank;
@@ -97,21 +33,77 @@ static int for_pairs(const kb_array *a, const kb_array *b, pair_fn visit, void *
         kb_source_seek(&y, b, walk.offset[1], walk.repeat[1]);
         for (size_t i = 0; i < walk.length; i += KB_CHUNK) {
             size_t n = walk.length - i < KB_CHUNK ? walk.length - i : KB_CHUNK;
-            if (!visit(kb_source_next(&x, n), kb_source_next(&y, n), n, state)) return 0;
+            if (!look(s, kb_source_next(&x, n), kb_source_next(&y, n), n)) return 0;
         }
     }
     return 0;
 }
 
-typedef struct search {
-    const kb_tolerance *tolerance;
-    size_t at; /* elements known to be close */
-    bool differs;
-} search;
+/* ---- large arrays ---- */
 
-static bool visit_close(const double *a, const double *b, size_t n, void *state)
+typedef struct comparison {
+    const kb_array *a, *b;
+    look_fn look;
+    seen *parts;
+} comparison;
+
+/* Elements [first, first + count) of an array, in one dimension. */
+static kb_array range(const kb_array *array, size_t first, size_t count)
 {
-    search *s = state;
+    size_t size = kb_dtype_size(array->dtype);
+    return (kb_array){.dtype = array->dtype,
+                      .rank = 1,
+                      .shape = {count},
+                      .count = count,
+                      .nbytes = count * size,
+                      .data = (char *)array->data + first * size};
+}
+
+static void compare_part(void *object, uint32_t i)
+{
+    const comparison *c = object;
+    size_t first = (size_t)i * PART, left = c->a->count - first, n = left < PART ? left : PART;
+    kb_array a = range(c->a, first, n), b = range(c->b, first, n);
+    for_pairs(&a, &b, c->look, &c->parts[i], NULL);
+}
+
+static bool same_shape(const kb_array *a, const kb_array *b)
+{
+    return a->rank == b->rank &&
+           memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+}
+
+/* The parts' findings are put together in their order. */
+static int compare(const kb_array *a, const kb_array *b, look_fn look, kb_executor *executor,
+                   seen *s, kb_err *err)
+{
+    if (!executor || a->count <= PART || a->count / PART >= UINT32_MAX || !same_shape(a, b))
+        return for_pairs(a, b, look, s, err);
+    uint32_t count = (uint32_t)((a->count + PART - 1) / PART);
+    comparison c = {a, b, look, kb_xcalloc(count, sizeof *c.parts)};
+    for (uint32_t i = 0; i < count; i++) c.parts[i].tolerance = s->tolerance;
+    kb_executor_split(executor, count, compare_part, &c);
+    for (uint32_t i = 0; i < count && !s->differs; i++) {
+        s->at = (size_t)i * PART + c.parts[i].at;
+        s->differs = c.parts[i].differs;
+        if (!(c.parts[i].largest <= s->largest)) s->largest = c.parts[i].largest;
+    }
+    free(c.parts);
+    return 0;
+}
+
+/* ---- what is asked ---- */
+
+static bool close_enough(double a, double b, const kb_tolerance *t)
+{
+    if (a == b) return true;
+    if (a != a || b != b) return t->equal_nan && a != a && b != b;
+    if (isinf(a) || isinf(b)) return false;
+    return fabs(a - b) <= t->atol + t->rtol * fabs(b);
+}
+
+static bool look_close(seen *s, const double *a, const double *b, size_t n)
+{
     for (size_t i = 0; i < n; i++, s->at++) {
         if (close_enough(a[i], b[i], s->tolerance)) continue;
         s->differs = true;
@@ -120,29 +112,32 @@ static bool visit_close(const double *a, const double *b, size_t n, void *state)
     return true;
 }
 
-int kb_allclose(const kb_array *a, const kb_array *b, const kb_tolerance *tolerance, size_t *where,
-                kb_err *err)
+int kb_allclose(const kb_array *a, const kb_array *b, const kb_tolerance *tolerance,
+                kb_executor *executor, size_t *where, kb_err *err)
 {
-    search s = {.tolerance = tolerance};
-    int code = for_pairs(a, b, visit_close, &s, err);
+    seen s = {.tolerance = tolerance};
+    int code = compare(a, b, look_close, executor, &s, err);
     if (code) return code;
     if (s.differs && where) *where = s.at;
     return !s.differs;
 }
 
-static bool visit_diff(const double *a, const double *b, size_t n, void *state)
+/* A difference that is no number ends the search. */
+static bool look_far(seen *s, const double *a, const double *b, size_t n)
 {
-    double *largest = state;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !s->differs; i++) {
         double diff = a[i] == b[i] ? 0 : fabs(a[i] - b[i]); /* equal infinities: no difference */
-        if (!(diff <= *largest)) *largest = diff;
-        if (diff != diff) return false;
+        if (!(diff <= s->largest)) s->largest = diff;
+        s->differs = diff != diff;
     }
-    return true;
+    return !s->differs;
 }
 
-int kb_max_abs_diff(const kb_array *a, const kb_array *b, double *out, kb_err *err)
+int kb_max_abs_diff(const kb_array *a, const kb_array *b, kb_executor *executor, double *out,
+                    kb_err *err)
 {
-    *out = 0;
-    return for_pairs(a, b, visit_diff, out, err);
+    seen s = {0};
+    int code = compare(a, b, look_far, executor, &s, err);
+    *out = s.largest;
+    return code;
 }

@@ -206,6 +206,30 @@ static void doubles_and_long_integers_round_once_not_twice(void **state)
     assert_int_equal(half, 0xde81);
 }
 
+/* In bulk, every 16-bit pattern: what the exact value gives, rounded once. */
+static void short_floats_convert_into_each_other_by_their_values(void **state)
+{
+    (void)state;
+    static uint16_t from[65536], to[65536];
+    for (int b = 0; b < 65536; b++) from[b] = (uint16_t)b;
+    kb_convert(KB_BF16, to, KB_F16, from, 65536);
+    for (int b = 0; b < 65536; b++) {
+        double value = (double)kb_f16_to_f32((uint16_t)b);
+        if (isnan(value))
+            assert_true(isnan(kb_bf16_to_f32(to[b])));
+        else
+            assert_int_equal(to[b], kb_f64_to_bf16(value));
+    }
+    kb_convert(KB_F16, to, KB_BF16, from, 65536);
+    for (int b = 0; b < 65536; b++) {
+        double value = (double)kb_bf16_to_f32((uint16_t)b);
+        if (isnan(value))
+            assert_true(isnan(kb_f16_to_f32(to[b])));
+        else
+            assert_int_equal(to[b], kb_f64_to_f16(value));
+    }
+}
+
 static void floats_beyond_an_integer_type_saturate_and_nan_is_zero(void **state)
 {
     (void)state;
@@ -308,6 +332,7 @@ int main(void)
         cmocka_unit_test(every_finite_f8_widens_and_every_gap_rounds_to_nearest_even),
         cmocka_unit_test(what_is_too_large_for_f8_saturates_and_nan_stays),
         cmocka_unit_test(doubles_and_long_integers_round_once_not_twice),
+        cmocka_unit_test(short_floats_convert_into_each_other_by_their_values),
         cmocka_unit_test(floats_beyond_an_integer_type_saturate_and_nan_is_zero),
         cmocka_unit_test(integers_keep_their_low_bits_and_bool_means_nonzero),
         cmocka_unit_test(every_pair_of_types_converts_small_numbers_exactly),

@@ -346,19 +346,56 @@ static void closeness_is_numpys(void **state)
     kb_array *b = vector(KB_F64, 4, LIST(101, 1, INFINITY, NAN));
     size_t where = 99;
     kb_tolerance t = {.rtol = 0.01}, exact = {.atol = 0.5, .equal_nan = true};
-    assert_int_equal(kb_allclose(a, b, &t, &where, NULL), 0); /* 1 <= 0.01 * 101, but NaN */
+    assert_int_equal(kb_allclose(a, b, &t, NULL, &where, NULL), 0); /* 1 <= 0.01 * 101, but NaN */
     assert_int_equal(where, 3);
     t.equal_nan = true;
-    assert_int_equal(kb_allclose(a, b, &t, &where, NULL), 1);
-    assert_int_equal(kb_allclose(a, b, &exact, &where, NULL), 0);
+    assert_int_equal(kb_allclose(a, b, &t, NULL, &where, NULL), 1);
+    assert_int_equal(kb_allclose(a, b, &exact, NULL, &where, NULL), 0);
     assert_int_equal(where, 0);
     double diff;
-    assert_int_equal(kb_max_abs_diff(a, b, &diff, NULL), 0);
+    assert_int_equal(kb_max_abs_diff(a, b, NULL, &diff, NULL), 0);
     assert_true(isnan(diff));
     kb_array *c = vector(KB_F64, 1, LIST(98));
-    assert_int_equal(kb_max_abs_diff(c, c, &diff, NULL), 0);
+    assert_int_equal(kb_max_abs_diff(c, c, NULL, &diff, NULL), 0);
     assert_true(diff == 0);
     kb_array_release(a), kb_array_release(b), kb_array_release(c);
+}
+
+static void no_task(kb_executor *executor, kb_task *task)
+{
+    (void)executor;
+    (void)task;
+}
+
+/* 300,000 elements in parts. Of two that differ, the first is told; a NaN hides every number. */
+static void large_arrays_are_compared_on_threads(void **state)
+{
+    (void)state;
+    static const size_t shape[2] = {300, 1000};
+    kb_array *a, *b;
+    assert_int_equal(kb_array_zeros(KB_F32, 2, shape, &a, NULL), 0);
+    assert_int_equal(kb_array_zeros(KB_F32, 2, shape, &b, NULL), 0);
+    float *x = a->data;
+    kb_tolerance t = {.atol = 0.5};
+    for (int threads = 0; threads < 4; threads++) {
+        kb_executor *executor = kb_executor_create(threads, no_task);
+        size_t where = 0;
+        double diff;
+        assert_int_equal(kb_allclose(a, b, &t, executor, &where, NULL), 1);
+        x[100000] = -0.25f;
+        x[200001] = 3;
+        x[299999] = 7;
+        assert_int_equal(kb_allclose(a, b, &t, executor, &where, NULL), 0);
+        assert_int_equal(where, 200001);
+        assert_int_equal(kb_max_abs_diff(a, b, executor, &diff, NULL), 0);
+        assert_true(diff == 7);
+        x[150000] = NAN;
+        assert_int_equal(kb_max_abs_diff(a, b, executor, &diff, NULL), 0);
+        assert_true(isnan(diff));
+        x[100000] = x[150000] = x[200001] = x[299999] = 0;
+        kb_executor_destroy(executor);
+    }
+    kb_array_release(a), kb_array_release(b);
 }
 
 int main(void)
@@ -379,6 +416,7 @@ int main(void)
         cmocka_unit_test(reductions_choose_their_types_and_meet_edge_cases),
         cmocka_unit_test(sums_do_not_lose_small_terms),
         cmocka_unit_test(closeness_is_numpys),
+        cmocka_unit_test(large_arrays_are_compared_on_threads),
     };
     return cmocka_run_group_tests_name("ops", tests, NULL, NULL);
 }
