@@ -188,44 +188,71 @@ end
 
 local TestProducts = {}
 
--- Rows, K and columns of a PE, and the bytes of an element: what a PE has in TCM at a time fits into 12 MiB, blocks
--- cover the product, and weights that fit are loaded once.
+-- Rows, K and columns of a PE, and the bytes of an element: what a PE has in TCM at a time fits into 12 MiB, and blocks
+-- cover the product.
 function TestProducts:test_blocks_fit_into_tcm()
-  for _, rows in ipairs { 1, 31, 33, 512, 100000 } do
-    for _, k in ipairs { 1, 63, 4096, 28672, 300000 } do
+  for _, rows in ipairs { 1, 31, 33, 300, 512, 100000 } do
+    for _, k in ipairs { 1, 63, 513, 4096, 28672, 300000 } do
       for _, n in ipairs { 1, 33, 128, 2000, 16032 } do
         for _, item in ipairs { 2, 4, 8 } do
           local b, case = product.blocks(rows, k, n, item, 8), table.concat({ rows, k, n, item }, " ")
-          local w = b.keep and k * b.width or 2 * b.inner * b.width
-          local sums = 2 * math.max(4, item) * b.height * b.width -- and the next ones
-          lu.assertTrue(w * item + 2 * b.height * b.inner * item + sums <= 12 << 20, case)
+          local w = b.keep and k * n * b.group or 2 * b.inner * b.width
+          local x = b.hold and b.height * (k + b.inner) or 2 * b.height * b.inner
+          local sums = (2 * math.max(4, item) + item) * b.height * b.width -- the next ones, and what is stored
+          local joined = b.join and 2 * b.height * n * b.group * item or 0
+          lu.assertTrue((w + x) * item + sums + joined <= 12 << 20, case)
           lu.assertTrue(b.chunks * b.inner >= k and (b.chunks - 1) * b.inner < k, case)
-          lu.assertTrue(b.blocks * b.height >= rows and (b.blocks - 1) * b.height < rows, case)
-          lu.assertEquals(b.keep, k * math.min(n, 4096) * item <= 6 << 20, case)
+          lu.assertTrue(b.slab == k or b.slab % b.inner == 0 and -(-k // b.slab) <= 8, case)
+          lu.assertTrue(b.group == 1 or rows >= b.group * 32, case)
+          lu.assertTrue(b.height >= 1 and b.height <= rows and b.width <= n, case)
         end
       end
     end
   end
 end
 
--- Blocks of rows, of K and of columns, ragged at every end; weights that stay and that do not.
-function TestProducts:test_products_in_many_blocks()
-  local rows, k, n = 75, 130, 90
+-- A group of g PEs reads rows / g of x and g times its columns of w.
+function TestProducts:test_pes_of_a_cube_share_out_rows_where_less_is_read_so()
+  for _, case in ipairs { { 8, 64, 1 }, { 64, 64, 1 }, { 256, 64, 2 }, { 4096, 64, 8 }, { 300, 1, 8 }, { 99, 1, 2 } } do
+    lu.assertEquals(product.blocks(case[1], 4096, case[2], 2, 8).group, case[3])
+  end
+end
+
+-- x W^T + b on SIPs of 4 x 4 PEs, with blocks as they are chosen or as given.
+local function check_product(rows, k, n, blocks)
   local x, w, b = random(20, rows, k), random(21, n, k), random(22, n)
   local expected = np.matmul(x:astype("f64"), w:astype("f64"):transpose()) + b:astype("f64")
-  local whole = product.blocks
-  for _, keep in ipairs { true, false } do
-    product.blocks = function()
-      return { rows = rows, height = 32, inner = 64, width = 4, chunks = 3, blocks = 3, keep = keep }
-    end
-    local ok, problem = pcall(ranks, 1, function()
-      local layer = tp.ColumnParallelLinear { input_size = k, output_size = n, dtype = "f32", weight = w,
-        bias_values = b }
-      local got = layer(torch.from_numpy(x, { dp = tp.rows() })):numpy()
-      lu.assertTrue(np.allclose(got:astype("f64"), expected, { rtol = 1e-4, atol = 1e-4 }))
-    end)
-    product.blocks = whole
-    lu.assertTrue(ok, tostring(problem))
+  local choose = product.blocks
+  product.blocks = function(...)
+    local chosen = choose(...)
+    for key, value in pairs(blocks or {}) do chosen[key] = value end
+    return chosen
+  end
+  local ok, problem = pcall(ranks, 1, function()
+    local layer = tp.ColumnParallelLinear { input_size = k, output_size = n, dtype = "f32", weight = w,
+      bias_values = b }
+    local got = layer(torch.from_numpy(x, { dp = tp.rows() })):numpy():astype("f64")
+    lu.assertTrue(np.allclose(got, expected, { rtol = 1e-4, atol = 1e-4 }), tostring(np.max_abs_diff(got, expected)))
+  end)
+  product.blocks = choose
+  lu.assertTrue(ok, tostring(problem))
+end
+
+-- 5 x 300: in slabs of 128, 128 and 44 columns. 300 x 70: four PEs share out rows; of 90 columns the last cube's
+-- three PEs, and one has none.
+function TestProducts:test_few_rows_and_many()
+  check_product(5, 300, 40)
+  check_product(300, 70, 90)
+  check_product(3, 257, 5)
+end
+
+-- Blocks of rows, of K and of columns, ragged at every end; tiles that stay in TCM and that do not.
+function TestProducts:test_products_in_many_blocks()
+  local cut = { height = 32, inner = 64, width = 4, chunks = 3, keep = true, hold = true, join = false }
+  for _, change in ipairs { {}, { keep = false }, { hold = false }, { keep = false, group = 4 },
+    { group = 2, width = 6, join = true } } do
+    for key, value in pairs(change) do cut[key] = value end
+    check_product(75, 130, 90, cut)
   end
 end
 

@@ -7,21 +7,16 @@ local tl = require "kernbench.tl"
 local M = {}
 
 local MOST = 1 << 20 -- bytes of a tile that is only moved
+local LEAST = 4096 -- ... that is worth a transfer
+local AHEAD = 1 -- pieces that are loaded while one is multiplied
 
-local function place()
-  return tl.program_id(1) << 8 | tl.program_id(0)
-end
-
---- x into a copy of each cube: every PE its share, beginning at another place in every cube.
---
--- x: an activation; copies: as many elements, a copy in each of `cubes` cubes, cut over its PEs.
-function M.spread(x, copies, item, cubes)
-  local count, first = copies.shape[1], copies.offset[1]
-  local size = math.min(MOST // item, math.max(4096 // item, -(-count // cubes)))
+-- A range of x into the same place of a copy, in pieces; cubes begin at different ones.
+local function copy_range(x, copies, first, count, item, cubes)
+  local size = math.min(MOST // item, math.max(LEAST // item, -(-count // cubes)))
   local parts = -(-count // size)
   local function fetch(i)
     local at = (i + tl.program_id(1)) % parts * size
-    return tl.load_async(x:whole() + first + at, { math.min(size, count - at) }), at
+    return tl.load_async(x + first + at, { math.min(size, count - at) }), at
   end
   local coming, at = fetch(0)
   for i = 1, parts do
@@ -31,46 +26,132 @@ function M.spread(x, copies, item, cubes)
   end
 end
 
--- The sum of one block of rows of x w as far as it has got, and the tiles of w that stay in TCM.
-local function multiply_columns(x, w, out, blocks, bias)
-  local kept, sum, steps = {}, nil, blocks.blocks * blocks.chunks
-  local turn = tl.program_id(0) * blocks.blocks // tl.num_programs(0) -- PEs of a cube begin at different rows
-  local function fetch(step)
-    local row = (step // blocks.chunks + turn) % blocks.blocks * blocks.height
-    local k = step % blocks.chunks * blocks.inner
-    local height, inner = math.min(blocks.height, blocks.rows - row), math.min(blocks.inner, x.K - k)
-    return { row = row, k = k, last = k + inner == x.K,
-      w = kept[k] or tl.load_async(w.ptr + k * w.pitch, { inner, w.n }, nil, { w.pitch, 1 }),
-      x = tl.load_async(x.ptr + row * x.K + k, { height, inner }, nil, { x.K, 1 }) }
-  end
-  local now = fetch(0)
-  for step = 1, steps do
-    local a, b = tl.wait(now.x), kept[now.k] or tl.wait(now.w)
-    if blocks.keep then kept[now.k] = b end
-    local coming = step < steps and fetch(step) or nil
-    sum = tl.dot(a, b, sum, now.last and not bias and out.ptr.dtype or nil)
-    if now.last then
-      if bias then sum = tl.cast(sum + bias, out.ptr.dtype) end
-      tl.store_async(out.ptr + now.row * out.pitch, sum, { out.pitch, 1 })
-      sum = nil
+-- Units first, ..., last - 1 of x into slabs, a unit being `slab` columns of a row, or the rest of it.
+local function copy_units(x, copies, first, last, blocks, K)
+  local slab, slabs, coming = blocks.slab, -(-K // blocks.slab), {}
+  local unit = first
+  while unit < last do
+    local row, s = unit // slabs, unit % slabs
+    local count = math.min(slabs - s, last - unit)
+    local full = math.min(count, K // slab - s) -- units of full length; the row's last one may be shorter
+    for _, run in ipairs { { s, full, slab }, { s + full, count - full, K % slab } } do
+      if run[2] > 0 then
+        coming[#coming + 1] = { tl.load_async(x + row * K + run[1] * slab, { run[2], run[3] }, nil, { run[3], 1 }),
+          copies + (run[1] * blocks.rows + row) * slab }
+      end
     end
-    now = coming
+    unit = unit + count
+  end
+  for _, pair in ipairs(coming) do tl.store_async(pair[2], tl.wait(pair[1]), { blocks.rows * slab, 1 }) end
+end
+
+--- x, (rows, K), into a copy of each cube, as product.blocks says: in slabs, for which every PE moves an even share, or
+--- as it is, for which every PE fetches what it holds of the copy.
+function M.spread(x, copies, blocks, K, item)
+  local pe, pes = tl.program_id(0), tl.num_programs(0)
+  if blocks.slab < K then
+    local units = blocks.rows * -(-K // blocks.slab)
+    copy_units(x:whole(), copies:whole(), pe * units // pes, (pe + 1) * units // pes, blocks, K)
+  else
+    copy_range(x:whole(), copies, copies.offset[1], copies.shape[1], item, tl.num_programs(1))
   end
 end
 
---- out = x w (+ bias): every PE some columns.
+-- Tiles side by side, in one store: rows of many columns travel better than as many of few.
+local function store_joined(out, pitch, tiles)
+  while #tiles > 1 do
+    local half = {}
+    for i = 1, #tiles, 2 do half[#half + 1] = tiles[i + 1] and tl.cat(tiles[i], tiles[i + 1], 1) or tiles[i] end
+    tiles = half
+  end
+  tl.store_async(out, tiles[1], { pitch, 1 })
+end
+
+-- Rows first, ..., last - 1 of x times some columns of w, in blocks: for each block of rows, for each part of the
+-- columns, the sum over pieces along K. The next pieces are loaded while one is multiplied. Tiles of w stay in TCM
+-- if blocks.keep, and tiles of x while their rows last if blocks.hold. With blocks.join, the columns of all parts,
+-- which adjoin, are stored together.
 --
--- x: (rows, K) as a flat copy in every cube; w: (K, N), cut by columns, or an activation, whose columns
+-- x: a copy of blocks.slab; parts: {ptr =, pitch =, n =, bias =, out =, place =}; turn: from 0 to 1, where this PE
+-- begins, so that the PEs of a cube do not all read one slice at a time: in slabs, at another slab, else at
+-- another row.
+local function multiply_blocks(x, K, parts, first, last, turn, blocks)
+  local slab, chunks, kept, held, held_row = blocks.slab, blocks.chunks, {}, {}, nil
+  local rows, per_block = -(-(last - first) // blocks.height), #parts * chunks
+  local steps, k_turn = rows * per_block, slab < K and math.floor(turn * chunks) or 0
+  local row_turn = slab < K and 0 or math.floor(turn * rows)
+  local function fetch(step)
+    local row = first + (step // per_block + row_turn) % rows * blocks.height
+    local k = (step + k_turn) % chunks * blocks.inner
+    local index, inner = step // chunks % #parts + 1, math.min(blocks.inner, K - k)
+    local part, key = parts[index], index * K + k
+    if row ~= held_row then held, held_row = {}, row end
+    local b = kept[key] or tl.load_async(part.ptr + k * part.pitch, { inner, part.n }, nil, { part.pitch, 1 })
+    local a = held[k] or tl.load_async(x + (k // slab * blocks.rows + row) * slab + k % slab,
+      { math.min(blocks.height, last - row), inner }, nil, { slab, 1 })
+    if blocks.keep then kept[key] = b end
+    if blocks.hold then held[k] = a end
+    return { row = row, part = part, x = a, w = b }
+  end
+  local queue, fetched, sum, done, count = {}, 0, nil, {}, 0
+  for step = 1, steps do
+    while fetched < steps and fetched < step + AHEAD do
+      queue[fetched + 1], fetched = fetch(fetched), fetched + 1
+    end
+    local now, ends = queue[step], step % chunks == 0
+    local part, a, b = now.part, tl.wait(now.x), tl.wait(now.w)
+    queue[step] = nil
+    sum = tl.dot(a, b, sum, ends and not part.bias and part.out.dtype or nil)
+    if ends then
+      if part.bias then sum = tl.cast(sum + part.bias, part.out.dtype) end
+      if blocks.join then
+        done[part.place], count = sum, count + 1
+      else
+        tl.store_async(part.out + now.row * blocks.N, sum, { blocks.N, 1 })
+      end
+      if count == #parts then
+        store_joined(parts.out + now.row * blocks.N, blocks.N, done)
+        done, count = {}, 0
+      end
+      sum = nil
+    end
+  end
+end
+
+-- Append n columns of w from column `from` on, at the pointer, in parts of `width`; `index` is that of their PE.
+local function add_parts(parts, blocks, index, w, pitch, n, from, out, bias)
+  if index == 0 then parts.out = out + from end
+  for at = 0, n - 1, blocks.width do
+    local some = math.min(blocks.width, n - at)
+    parts[#parts + 1] = { ptr = w + at, pitch = pitch, n = some, out = out + (from + at), place = index + 1,
+      bias = bias and tl.load(bias + at, { some }) }
+  end
+end
+
+--- out = x w (+ bias). blocks.group PEs of a cube share out the rows, and each multiplies its rows by the columns of
+--- all of them; with one PE in a group, all rows by its own columns.
+--
+-- x: (rows, K), a copy in every cube, in slabs or not; w: (K, N), cut by columns, or an activation, whose columns
 -- `columns` shares out; out: rows of N; bias: (N), cut like w, or nil. `blocks`: from product.blocks.
 function M.linear(x, w, out, blocks, columns, bias)
-  local K, N = w.global_shape[1], w.global_shape[2]
-  local mine = columns and columns[place()] or { first = w.offset[2], n = w.shape[2] }
-  local from, pitch = columns and w:whole() + mine.first or w, columns and N or mine.n
-  for at = 0, mine.n - 1, blocks.width do
-    local n = math.min(blocks.width, mine.n - at)
-    multiply_columns({ ptr = x:whole(), K = K }, { ptr = from + at, n = n, pitch = pitch },
-      { ptr = out:whole() + (mine.first + at), pitch = N }, blocks, bias and tl.load(bias + at, { n }))
+  local K, N, parts = w.global_shape[1], w.global_shape[2], {}
+  local cube, pe, pes = tl.program_id(1), tl.program_id(0), tl.num_programs(0) -- PEs have columns from PE 0 on
+  local leader = pe // blocks.group * blocks.group
+  local size, member = math.min(blocks.group, pes - leader), pe - leader
+  for i = 0, size - 1 do -- beginning with its own
+    local index = (member + i) % size
+    if columns then
+      local share = columns[cube << 8 | leader + index]
+      add_parts(parts, blocks, index, w:whole() + share.first, N, share.n, share.first, out:whole())
+    else
+      local part = w:part(cube, leader + index)
+      add_parts(parts, blocks, index, part, part.shape[2], part.shape[2], part.offset[2], out:whole(),
+        bias and bias:part(cube, leader + index))
+    end
   end
+  local share = -(-blocks.rows // size)
+  local first, last = math.min(blocks.rows, member * share), math.min(blocks.rows, (member + 1) * share)
+  if last > first then multiply_blocks(x:whole(), K, parts, first, last, leader / pes, blocks) end
 end
 
 --- x = x + bias: every PE its rows. x: (..., N), cut by rows; bias: (N), a copy in every cube.

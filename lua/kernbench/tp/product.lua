@@ -40,32 +40,58 @@ end
 -- ---- sizes ----
 
 local STEP = 32 -- rows and columns of a tile of the product; twice as many along K
-local MOST = { x = 1 << 20, w = 1 << 20, kept = 6 << 20, sums = 1 << 20 } -- bytes in TCM
-local FEW = 128 << 10 -- bytes of w that are multiplied while the next ones come, where there are few rows
+local WIDEST = 4096 -- columns at a time
+local KEPT, HELD = 6 << 20, 4 << 20 -- bytes in TCM: of w as a whole, of the rows of x if w is not kept
+local PIECE = 1 << 20 -- of x or w, and of sums
+local FEW = 2 * STEP -- rows
 
--- Largest multiple of `unit` up to n, at least one.
+-- Largest multiple of `unit` up to n, at least one; smallest from n on.
 local function down(n, unit)
   return math.max(1, n // unit) * unit
 end
 
---- How a PE cuts a product of rows x K by K x n: `height` rows by `inner` by `width` columns at a time. The columns
---- of w are loaded once where they fit into TCM, else once per `height` rows.
+local function up(n, unit)
+  return -(-n // unit) * unit
+end
+
+-- How many PEs of a cube share out rows and put their columns together, so that they read least: each reads a part
+-- of the rows, and as many times its columns. Rows for a tile each.
+local function group_of(rows, n, readers)
+  local best, group = 1, 1
+  while 2 * group <= readers and rows >= 2 * group * STEP do
+    group = 2 * group
+    if rows // group + group * n <= rows // best + best * n then best = group end
+  end
+  return best
+end
+
+--- How the PEs of a cube cut a product of rows x K by K x n: groups of so many share out rows; then `height` rows by
+--- `inner` by `width` columns at a time. Few rows are copied in slabs of `slab` columns, (K / slab, rows, slab), one
+--- in each slice, so that PEs which multiply by other pieces along K read other slices; of more rows PEs begin at
+--- different ones.
 ---@param rows integer
 ---@param K integer
----@param n integer columns of a PE
+---@param n integer columns that a PE holds
 ---@param item integer bytes of an element
----@param readers integer PEs that read the same copy of x
+---@param readers integer PEs of a cube, which read the same copy of x
 ---@return table
 function M.blocks(rows, K, n, item, readers)
-  local width = math.min(n, 4096)
-  local inner = math.min((rows <= STEP and FEW or MOST.w) // (width * item), MOST.x // (STEP * item))
-  local chunks = -(-K // down(inner, 2 * STEP))
-  inner = -(-K // chunks)
-  inner = chunks > 1 and -(-inner // (2 * STEP)) * 2 * STEP or inner
-  local height = math.min(down(MOST.x // (inner * item), STEP), down(MOST.sums // (8 * width), STEP),
-    -(-rows // (readers * STEP)) * STEP) -- readers begin at different blocks
-  return { rows = rows, height = math.min(height, rows), inner = inner, width = width,
-    chunks = -(-K // inner), blocks = -(-rows // math.min(height, rows)), keep = K * width * item <= MOST.kept }
+  local group, few = group_of(rows, n, readers), rows <= FEW
+  local width, columns, own = math.min(n, WIDEST), group * n, -(-rows // group)
+  local keep = K * columns * item <= KEPT
+  local slab = few and up(-(-K // readers), 2 * STEP) or K
+  local most = down(math.min(PIECE // (width * item), PIECE // (STEP * item)), 2 * STEP)
+  local inner = -(-slab // -(-slab // most)) -- as even as possible
+  if inner < K then inner = up(inner, 2 * STEP) end
+  if few then slab = math.min(K, -(-slab // inner) * inner) end
+  local room = keep and PIECE or HELD
+  local hold = columns > width and STEP * K * item <= room -- several parts of columns use the same rows
+  local height = hold and down(room // (K * item), STEP) or down(PIECE // (inner * item), STEP)
+  height = math.min(own, height, down(PIECE // (8 * width), STEP))
+  if not few then height = math.min(height, up(-(-own * group // readers), STEP)) end
+  return { rows = rows, slab = slab, group = group, width = width, inner = inner, chunks = -(-K // inner),
+    height = height, keep = keep, hold = hold,
+    join = group > 1 and n <= WIDEST and 2 * height * columns * item <= PIECE }
 end
 
 -- Which columns of w each PE multiplies by: what it holds, or its share if w is an activation.
@@ -88,12 +114,13 @@ end
 
 -- ---- launches ----
 
--- A copy of x in each cube that has a part of w, cut over the PEs of the cube.
-local function spread(x, cubes)
-  local copies = torch().empty({ x:numel() }, { dtype = x.dtype,
+-- A copy of x in each of the first cubes.
+local function spread(x, cubes, blocks, K)
+  local count = -(-K // blocks.slab) * blocks.rows * blocks.slab
+  local copies = torch().empty({ count }, { dtype = x.dtype,
     dp = torch().DPPolicy { cube = "replicate", num_cubes = cubes, pe = "row_wise", pad = true } })
-  torch().launch { name = "spread", kernel = kernels.spread, args = { x, copies, tensors.item_size(x.dtype), cubes },
-    pes = copies.shards }
+  torch().launch { name = "spread", kernel = kernels.spread, pes = copies.shards,
+    args = { x, copies, blocks, K, tensors.item_size(x.dtype) } }
   return copies
 end
 
@@ -114,8 +141,9 @@ function M.multiply(name, x, w, bias)
   local out = M.empty(shape, x.dtype)
   local columns = columns_of(w)
   local blocks = M.blocks(x:numel() // K, K, columns.most, tensors.item_size(x.dtype), runtime.machine.pes)
+  blocks.N = N
   torch().launch { name = name, kernel = kernels.linear, pes = columns.pes,
-    args = { spread(x, columns.pes[#columns.pes].cube + 1), w, out, blocks, columns.of, bias } }
+    args = { spread(x, columns.pes[#columns.pes].cube + 1, blocks, K), w, out, blocks, columns.of, bias } }
   return out
 end
 
