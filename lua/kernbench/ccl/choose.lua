@@ -13,7 +13,7 @@ local M = {}
 
 -- Bytes per rank up to which messages are short.
 local function short_bytes(world, ranks)
-  return ranks == "sip" and 4096 + 256 * world or 512 * world
+  return ranks == "sip" and 4096 + 256 * world or 2048 + 64 * world
 end
 
 --- The algorithm for an all-reduce of `bytes` on `world` ranks.

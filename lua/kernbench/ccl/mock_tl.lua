@@ -132,6 +132,12 @@ end
 function tl.broadcast_to(x, shape) return tile(x.a:broadcast_to(shape)) end
 function tl.permute(x, axes) return tile(x.a:transpose(axes)) end
 function tl.trans(x) return tile(x.a:transpose()) end
+function tl.narrow(a, axis, start, length)
+  local key = {}
+  for d = 1, a.a.ndim do key[d] = {} end
+  key[(axis < 0 and axis + a.a.ndim or axis) + 1] = { start, start + length }
+  return tile(a.a[key])
+end
 function tl.cat(a, b, axis) return tile(np.concatenate({ a.a, b.a }, axis or 0)) end
 function tl.dot(a, b, acc, out_dtype)
   local float = is_float(a.dtype)

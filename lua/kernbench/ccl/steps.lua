@@ -45,6 +45,19 @@ local function window(c)
   return math.min(2, c.n_slots)
 end
 
+--- Elements of the pieces that a message of `n` is sent in: all, or of which the ring holds `window`.
+---@param c ccl.Rank
+---@param dtype string
+---@param n integer
+---@return integer
+function M.piece(c, dtype, n)
+  local item = ITEM[dtype]
+  if n * item <= c.n_slots * c.slot_size then
+    return n
+  end
+  return math.max(1, c.n_slots // window(c) * c.slot_size // item)
+end
+
 --- The range [at, at + n) in pieces: one if the ring holds it whole, else such that it holds `window`.
 ---@param c ccl.Rank
 ---@param dtype string
@@ -52,14 +65,11 @@ end
 ---@param n integer
 ---@return ccl.Cuts
 function M.cut(c, dtype, at, n)
-  local item = ITEM[dtype]
   if n == 0 then
     return NOTHING
-  elseif n * item <= c.n_slots * c.slot_size then
-    return { { at = at, n = n, shape = { n } } }
   end
-  local size, cuts = c.n_slots // window(c) * c.slot_size // item, {}
-  for from = 0, n - 1, math.max(1, size) do
+  local size, cuts = M.piece(c, dtype, n), {}
+  for from = 0, n - 1, size do
     local length = math.min(size, n - from)
     cuts[#cuts + 1] = { at = at + from, n = length, shape = { length } }
   end
@@ -160,12 +170,11 @@ function M.are_short(dtype, n, parts)
   return n * ITEM[dtype] <= JOINED and #parts[0] == 1
 end
 
---- Store short parts that follow one another, in one piece; does not wait.
----@param ptr Pointer
----@param at integer first element
----@param tiles Tile[][] from part 0; parts of one piece or none
+--- The tile of parts that follow one another.
+---@param tiles Tile[][] from part 0; parts of one piece or none, not all of none
 ---@param count integer parts
-function M.store_joined(ptr, at, tiles, count)
+---@return Tile
+function M.joined(tiles, count)
   local list = {}
   for i = 0, count - 1 do list[#list + 1] = tiles[i][1] end
   while #list > 1 do
@@ -173,7 +182,16 @@ function M.store_joined(ptr, at, tiles, count)
     for i = 1, #list, 2 do half[#half + 1] = list[i + 1] and tl.cat(list[i], list[i + 1], 0) or list[i] end
     list = half
   end
-  tl.store_async(ptr + at, list[1])
+  return list[1]
+end
+
+--- Store short parts that follow one another, in one piece; does not wait.
+---@param ptr Pointer
+---@param at integer first element
+---@param tiles Tile[][]
+---@param count integer
+function M.store_joined(ptr, at, tiles, count)
+  tl.store_async(ptr + at, M.joined(tiles, count))
 end
 
 -- ---- combining ----
