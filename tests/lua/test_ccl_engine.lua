@@ -1,12 +1,10 @@
--- Collectives on the simulated machine: numbers over all kinds of rings, times against closed forms.
+-- Collectives on the simulated machine: numbers over all kinds of rings. Times are in test_ccl_times.lua.
 local lu = require "luaunit"
 local helper = require "tests.lua.helper"
 local algorithms = require "kernbench.ccl.algorithms"
 local ccl = require "kernbench.ccl"
 local expected = require "kernbench.ccl.expected"
 local np = require "kernbench.np"
-local runtime = require "kernbench.runtime"
-local tl = require "kernbench.tl"
 local torch = require "kernbench.torch"
 
 local simulate = helper.simulate
@@ -135,80 +133,6 @@ function TestNumbers:test_rows_that_are_cut_cannot_be_gathered()
   end)
   lu.assertStrContains(message, "all_gather: tensor")
   lu.assertStrContains(message, "is cut along its first dimension (1 of 4 rows are here)")
-end
-
--- ---- times ----
-
--- In ns, for N SIPs: `rounds` times everybody sends 256 B to the next one and receives, or, without rounds, the
--- chunked all-reduce of N x 256 B. Values are made by the PE itself, so all begin at the same picosecond.
-local function ring_time(sips, rounds)
-  local took
-  simulate(function()
-    local ring = torch.install_ipcq { algorithm = "ring_chunked", ranks = "sip", num_cubes = 1 }
-    local steps = require "kernbench.ccl.steps"
-    local ends, tensors = {}, {}
-    for sip = 0, sips - 1 do
-      torch.ahbm.set_device(sip)
-      tensors[sip] = torch.empty { 64 }
-    end
-    for sip = 0, sips - 1 do
-      torch.launch("ring", function()
-        local prefix, me = ring.wiring.prefix, tl.program_id(2)
-        local c = { rank = me, world = sips, op = "max", n_slots = 4, slot_size = 4096 }
-        local ways = { n = sips, me = me, next = prefix .. "E", previous = prefix .. "W" }
-        local x, from = tl.zeros({ 64 }, "f32"), tl.now()
-        if rounds then
-          for _ = 1, rounds do
-            tl.send(ways.next, x)
-            x = tl.recv(ways.previous, { 64 }, "f32")
-          end
-        else
-          local parts, tiles = steps.parts(c, "f32", 0, 64 * sips, sips), {}
-          for i = 0, sips - 1 do tiles[i] = { x } end
-          steps.reduce_scatter(c, ways, "f32", parts, tiles)
-          steps.all_gather(c, ways, "f32", parts, tiles)
-        end
-        ends[sip] = tl.now() - from
-      end, tensors[sip])
-    end
-    torch.accelerator.synchronize()
-    took = ends[0]
-    for sip = 1, sips - 1 do lu.assertAlmostEquals(ends[sip], took, 1e-6) end -- the machine is symmetric
-  end, { sets = { "system.sips.count=" .. sips } })
-  return took
-end
-
-function TestNumbers:test_the_chunked_ring_takes_2_n_minus_1_times_a_hop()
-  -- 2 (N - 1) (alpha + S / (N beta)). A hop of one chunk, alpha + S / (N beta), is what a plain exchange takes. The
-  -- first one waits for nothing; from then on a write begins when the one before it is acknowledged, which hides
-  -- the maximum of two chunks (3 ns of pe_cpu and scheduler, 1 of pe_math) behind it.
-  local first = ring_time(2, 1)
-  local hop = ring_time(2, 2) - first
-  lu.assertAlmostEquals(ring_time(2, 5), first + 4 * hop, 1e-6)
-  for sips = 2, 5 do
-    lu.assertAlmostEquals(ring_time(sips), first + (2 * (sips - 1) - 1) * hop, 1e-6, sips .. " SIPs")
-  end
-end
-
-function TestNumbers:test_no_collective_is_faster_than_its_busiest_link()
-  -- Each SIP sends over one link of 128 GB/s to the switch: B bytes take at least B / 128 ns.
-  -- What the busiest SIP sends, in S:
-  local sent = { ring = 3, ring_chunked = 2 * 3 / 4, tree = 2, halving_doubling = 2 * 3 / 4 }
-  for name, share in pairs(sent) do
-    simulate(function()
-      local n = 16384
-      local reduce = ccl.prepare("all_reduce", { algorithm = name, shards = { { cube = 0, pe = 0 } } })
-      ccl.install(reduce)
-      for sip = 0, 3 do
-        torch.ahbm.set_device(sip)
-        torch.launch(name, reduce.kernel, torch.empty({ n }))
-      end
-      torch.accelerator.synchronize()
-      for _, launch in ipairs(runtime.engine:launches()) do
-        lu.assertTrue(launch.end_ns - launch.start_ns >= share * 4 * n / 128, name)
-      end
-    end, { sets = { "system.sips.count=4" } })
-  end
 end
 
 helper.main { TestNumbers = TestNumbers }
