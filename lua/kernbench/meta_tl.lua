@@ -45,6 +45,10 @@ error("kernbench.meta_tl is for editors; require kernbench.tl")
 ---@field flip fun(x: Tile, dim?: integer): Tile
 ---@field narrow fun(x: Tile, dim: integer, start: integer, length: integer): Tile
 ---@field gather fun(src: Tile, index: Tile, axis?: integer): Tile
+---@field histogram fun(x: Tile, num_bins: integer, mask?: Tile): Tile  how many are 0, 1, ...; of i32
+---@field reduce fun(x: Tile|Tile[], axis: integer?, combine_fn: function, keep_dims?: boolean): Tile ...
+---@field associative_scan fun(x: Tile|Tile[], axis: integer, combine_fn: function, reverse?: boolean): Tile ...
+---@field xor_sum fun(x: Tile, axis?: integer, keep_dims?: boolean): Tile
 ---@field cast fun(x: Tile, dtype: kernbench.Dtype, bitcast?: boolean): Tile
 ---@field broadcast_to fun(x: Tile, shape: integer[]): Tile
 ---@field expand_dims fun(x: Tile, axis: integer): Tile
@@ -56,6 +60,8 @@ error("kernbench.meta_tl is for editors; require kernbench.tl")
 ---@field trans fun(x: Tile): Tile  swaps the last two axes
 ---@field cat fun(...: Tile|integer): Tile  up to 8 tiles, then the axis (0 if absent)
 ---@field join fun(a: Tile, b: Tile): Tile  along a new last axis
+---@field interleave fun(a: Tile, b: Tile): Tile  by turns along the last axis
+---@field broadcast fun(a: Tile, b: Tile): Tile, Tile  both in the common shape
 ---@field split fun(x: Tile): Tile, Tile  takes a last axis of 2 apart
 ---@field zeros_like fun(x: Tile): Tile
 ---@field item fun(x: Tile, ...: integer): number|boolean  the only element, or one by its indices
@@ -65,6 +71,9 @@ error("kernbench.meta_tl is for editors; require kernbench.tl")
 ---@class kernbench.TileMaking
 ---@field arange fun(start: integer, stop: integer, dtype?: kernbench.Dtype): Tile  i32 if absent
 ---@field full fun(shape: integer[], value: number, dtype?: kernbench.Dtype): Tile  f32 if absent
+---@field rand fun(seed: integer, offset: Tile, n_rounds?: integer): Tile  f32 in [0, 1): Philox, by offset
+---@field randn fun(seed: integer, offset: Tile, n_rounds?: integer): Tile  f32, normal
+---@field randint fun(seed: integer, offset: Tile, n_rounds?: integer): Tile  u32
 ---@field zeros fun(shape: integer[], dtype?: kernbench.Dtype): Tile
 
 ---An immutable value in the PE's TCM.

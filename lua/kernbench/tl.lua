@@ -154,8 +154,61 @@ function M.split(x)
   return core.squeeze(a, -1), core.squeeze(b, -1)
 end
 
+--- Two tiles of one shape, their elements by turns along the last dimension, which is twice as long.
+---@param a Tile
+---@param b Tile
+---@return Tile
+function M.interleave(a, b)
+  local shape = shape_of(a, "tl.interleave")
+  shape[#shape] = 2 * shape[#shape]
+  return core.reshape(M.join(a, b), shape)
+end
+
+--- Both operands in the shape that an operation on them has.
+---@param a Tile
+---@param b Tile
+---@return Tile, Tile
+function M.broadcast(a, b)
+  local x, y = shape_of(a, "tl.broadcast"), shape_of(b, "tl.broadcast")
+  local rank, shape = math.max(#x, #y), {}
+  for d = 1, rank do
+    local m, n = x[d - rank + #x] or 1, y[d - rank + #y] or 1
+    if m ~= n and m ~= 1 and n ~= 1 then
+      fail(("tl.broadcast: %s and %s do not broadcast"):format(tostring(a), tostring(b)))
+    end
+    shape[d] = m == 1 and n or m
+  end
+  local function whole(tile, have)
+    return table.concat(have, ",") == table.concat(shape, ",") and tile or core.broadcast_to(tile, shape)
+  end
+  return whole(a, x), whole(b, y)
+end
+
+--- Indices (i, j) of a size_i x size_j grid that goes row by row, moved so that it goes column by column within
+--- groups of size_g rows: neighbours share operands. Of integers, or of tiles of them.
+---@param i integer|Tile
+---@param j integer|Tile
+---@param size_i integer
+---@param size_j integer
+---@param size_g integer
+---@return integer|Tile i
+---@return integer|Tile j
+function M.swizzle2d(i, j, size_i, size_j, size_g)
+  local least = (core.is_tile(i) or core.is_tile(j)) and core.minimum or math.min
+  local at = i * size_j + j
+  local first = at // (size_g * size_j) * size_g
+  local rows = least(size_i - first, size_g)
+  local within = at % (size_g * size_j)
+  return first + within % rows, within // rows
+end
+
+for name, fn in pairs(require "kernbench.tl_combine") do
+  M[name] = fn
+end
+
 -- x:clamp(low, high), x:softmax(dim), ...
-for _, name in ipairs { "clamp", "softmax", "cdiv", "topk", "ravel", "join", "split" } do
+for _, name in ipairs { "clamp", "softmax", "cdiv", "topk", "ravel", "join", "split", "interleave", "broadcast",
+  "reduce", "associative_scan", "xor_sum" } do
   core[name] = M[name]
 end
 

@@ -33,9 +33,10 @@ void kb_tl_ipcq_open(lua_State *L);
 /* b_tl_math.c: add its functions to the table on top, and operators and methods to tiles. */
 void kb_tl_math_open(lua_State *L);
 
-/* b_tl_shape.c, b_tl_order.c: likewise. kb_tl_math_open does. */
+/* b_tl_shape.c, b_tl_order.c, b_tl_random.c: likewise. kb_tl_math_open does. */
 void kb_tl_shape_open(lua_State *L);
 void kb_tl_order_open(lua_State *L);
+void kb_tl_random_open(lua_State *L);
 
 /* b_tl_look.c: add its functions to the table on top. kb_tl_math_open does. */
 void kb_tl_look_open(lua_State *L);

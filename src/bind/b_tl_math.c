@@ -154,6 +154,7 @@ void kb_tl_math_open(lua_State *L)
     luaL_setfuncs(L, functions, 0);
     kb_tl_shape_open(L);
     kb_tl_order_open(L);
+    kb_tl_random_open(L);
     kb_tl_look_open(L);
     set_entries(L, binaries, binary);
     set_entries(L, unaries, unary);

@@ -1,4 +1,4 @@
-/* Putting the elements of tiles into another order, and choosing among them. */
+/* Putting the elements of tiles into another order, choosing among them, and counting them. */
 #include "bind/b_tl.h"
 #include "bind/b_tl_compute.h"
 
@@ -65,9 +65,23 @@ static int tl_gather(lua_State *L)
     return kb_tl_compute(L, "tl.gather", &c, 1);
 }
 
-static const luaL_Reg functions[] = {{"sort", tl_sort},     {"argsort", tl_argsort},
-                                     {"flip", tl_flip},     {"narrow", tl_narrow},
-                                     {"gather", tl_gather}, {NULL, NULL}};
+/* tl.histogram(x, num_bins, mask) */
+static int tl_histogram(lua_State *L)
+{
+    static const char *const names[] = {"x", "num_bins", "mask", NULL};
+    kb_unpack_options(L, "tl.histogram", names);
+    kb_compute c = {.kind = KB_COMPUTE_HISTOGRAM, .in_count = lua_isnil(L, 3) ? 1 : 2};
+    c.count = kb_check_int(L, 2, "tl.histogram", "num_bins");
+    if (c.count < 1) return kb_error(L, "tl.histogram: %d bins; expected at least 1", (int)c.count);
+    kb_check_tile(L, 1, "tl.histogram");
+    if (c.in_count == 2) kb_check_tile(L, 3, "tl.histogram: mask");
+    lua_remove(L, 2);
+    return kb_tl_compute(L, "tl.histogram", &c, 1);
+}
+
+static const luaL_Reg functions[] = {
+    {"sort", tl_sort},     {"argsort", tl_argsort},     {"flip", tl_flip}, {"narrow", tl_narrow},
+    {"gather", tl_gather}, {"histogram", tl_histogram}, {NULL, NULL}};
 
 void kb_tl_order_open(lua_State *L)
 {

@@ -182,14 +182,47 @@ static int infer_narrow(kb_compute *c, kb_err *err)
     return KB_OK;
 }
 
+/* Numbers of what: integers, and no masks. */
+static int expect_integers(const char *what, kb_dtype dtype, kb_err *err)
+{
+    if (!kb_dtype_is_float(dtype) && dtype != KB_BOOL) return KB_OK;
+    return kb_fail(err, KB_EINVAL, "%s of %s: expected integers", what, kb_dtype_name(dtype));
+}
+
+static int infer_random(kb_compute *c, kb_err *err)
+{
+    shape_of(c, c->in[0]);
+    c->dtype = c->op == KB_RANDINT ? KB_U32 : KB_F32;
+    return expect_integers("offsets", c->in[0]->dtype, err);
+}
+
+static int infer_histogram(kb_compute *c, kb_err *err)
+{
+    const kb_value *v = c->in[0], *mask = c->in_count > 1 ? c->in[1] : NULL;
+    int status = expect_integers("elements", v->dtype, err);
+    shape_of(c, v);
+    if (!status && mask && mask->dtype != KB_BOOL)
+        status = kb_fail(err, KB_EINVAL, "a mask of %s: expected bool", kb_dtype_name(mask->dtype));
+    if (!status && mask) status = broadcast_with(c, mask, err);
+    char mask_text[KB_SHAPE_TEXT], text[KB_SHAPE_TEXT];
+    if (!status && mask &&
+        (c->rank != v->rank || memcmp(c->shape, v->shape, (size_t)v->rank * sizeof *v->shape) != 0))
+        status = kb_fail(err, KB_EINVAL, "a mask of shape %s is larger than the elements, %s",
+                         kb_shape_text(mask->rank, mask->shape, mask_text),
+                         kb_shape_text(v->rank, v->shape, text));
+    c->dtype = KB_I32;
+    c->rank = 1;
+    c->shape[0] = (size_t)c->count;
+    return status;
+}
+
 static int infer_gather(kb_compute *c, kb_err *err)
 {
     const kb_value *v = c->in[0], *index = c->in[1];
     int status = check_axis(&c->axis, v->rank, err);
     if (status) return status;
-    if (kb_dtype_is_float(index->dtype) || index->dtype == KB_BOOL)
-        return kb_fail(err, KB_EINVAL, "indices of %s: expected integers",
-                       kb_dtype_name(index->dtype));
+    status = expect_integers("indices", index->dtype, err);
+    if (status) return status;
     bool fit = v->rank == index->rank;
     for (int d = 0; fit && d < v->rank; d++) fit = d == c->axis || v->shape[d] == index->shape[d];
     char at[KB_SHAPE_TEXT], bt[KB_SHAPE_TEXT];
@@ -278,6 +311,10 @@ int kb_compute_infer(kb_compute *c, kb_err *err)
         return infer_permute(c, err);
     case KB_COMPUTE_CAT:
         return infer_cat(c, err);
+    case KB_COMPUTE_RANDOM:
+        return infer_random(c, err);
+    case KB_COMPUTE_HISTOGRAM:
+        return infer_histogram(c, err);
     default:
         return KB_OK; /* ARANGE: given */
     }
@@ -330,7 +367,17 @@ uint32_t kb_compute_passes(const kb_compute *c)
     case KB_COMPUTE_RESHAPE:
     case KB_COMPUTE_BITCAST:
         return 0;
+    case KB_COMPUTE_RANDOM:
+        return kb_random_passes((kb_random_kind)c->op, (int)c->count);
+    case KB_COMPUTE_HISTOGRAM:
+        return 2; /* a lane reads one of its own counts, and writes it */
     default:
         return 1;
     }
+}
+
+bool kb_compute_has_tree(const kb_compute *c)
+{
+    return c->kind == KB_COMPUTE_REDUCE || c->kind == KB_COMPUTE_SCAN ||
+           c->kind == KB_COMPUTE_HISTOGRAM;
 }

@@ -11,6 +11,7 @@
 #define KB_DATA_COMPUTE_H
 
 #include "data/ops.h"
+#include "data/philox.h"
 #include "data/value.h"
 
 typedef enum kb_compute_kind {
@@ -24,13 +25,15 @@ typedef enum kb_compute_kind {
     KB_COMPUTE_BITCAST,   /* the same bytes as another type of that size */
     KB_COMPUTE_BROADCAST, /* of a constant, too */
     KB_COMPUTE_RESHAPE,
-    KB_COMPUTE_PERMUTE, /* axes */
-    KB_COMPUTE_CAT,     /* all that are given; axis */
-    KB_COMPUTE_SORT,    /* axis, reverse (greatest first), keep (the indices, i32, instead) */
-    KB_COMPUTE_FLIP,    /* axis */
-    KB_COMPUTE_NARROW,  /* axis, `count` elements from `start` */
-    KB_COMPUTE_GATHER,  /* in: elements, indices; axis */
-    KB_COMPUTE_ARANGE   /* from `start` in steps of 1 */
+    KB_COMPUTE_PERMUTE,  /* axes */
+    KB_COMPUTE_CAT,      /* all that are given; axis */
+    KB_COMPUTE_SORT,     /* axis, reverse (greatest first), keep (the indices, i32, instead) */
+    KB_COMPUTE_FLIP,     /* axis */
+    KB_COMPUTE_NARROW,   /* axis, `count` elements from `start` */
+    KB_COMPUTE_GATHER,   /* in: elements, indices; axis */
+    KB_COMPUTE_ARANGE,   /* from `start` in steps of 1 */
+    KB_COMPUTE_RANDOM,   /* op: kb_random_kind; in: offsets; seed `start`, `count` rounds */
+    KB_COMPUTE_HISTOGRAM /* in: elements, perhaps a mask; `count` bins */
 } kb_compute_kind;
 
 enum { KB_COMPUTE_INPUTS = 8 };
@@ -64,5 +67,8 @@ bool kb_compute_is_known(const kb_compute *c);
 
 /* Passes of the vector engine per element (hardware.md's table). 0: no data moves. */
 uint32_t kb_compute_passes(const kb_compute *c);
+
+/* Whether the lanes are combined after that, by a tree. */
+bool kb_compute_has_tree(const kb_compute *c);
 
 #endif

@@ -127,6 +127,18 @@ static int run_narrow(const kb_compute *c, kb_array **out, kb_err *err)
     return kb_array_get(c->in[0]->array, &region, out, err);
 }
 
+static int run_histogram(const kb_compute *c, kb_array **out, kb_err *err)
+{
+    const kb_array *x = c->in[0]->array;
+    kb_array *mask = NULL;
+    int status = KB_OK;
+    if (c->in_count > 1)
+        status = kb_array_broadcast_to(c->in[1]->array, x->rank, x->shape, &mask, err);
+    if (!status) status = kb_histogram(x, mask, (size_t)c->count, out, err);
+    kb_array_release(mask);
+    return status;
+}
+
 static int run_kind(const kb_compute *c, kb_array **out, kb_err *err)
 {
     kb_array *a = c->in[0] ? c->in[0]->array : NULL, *b = c->in[1] ? c->in[1]->array : NULL;
@@ -163,6 +175,10 @@ static int run_kind(const kb_compute *c, kb_array **out, kb_err *err)
         return kb_array_permute(a, c->axes, out, err);
     case KB_COMPUTE_CAT:
         return run_cat(c, out, err);
+    case KB_COMPUTE_RANDOM:
+        return kb_random((kb_random_kind)c->op, (uint64_t)c->start, (int)c->count, a, out, err);
+    case KB_COMPUTE_HISTOGRAM:
+        return run_histogram(c, out, err);
     default:
         return run_arange(c, out, err);
     }

@@ -176,3 +176,17 @@ int kb_gather(const kb_array *a, const kb_array *index, int axis, kb_array **out
     kb_array_release(wide);
     return status;
 }
+
+int kb_histogram(const kb_array *a, const kb_array *mask, size_t bins, kb_array **out, kb_err *err)
+{
+    kb_array *wide = NULL;
+    int status = kb_array_cast(a, KB_I64, &wide, err);
+    if (!status) status = kb_array_zeros(KB_I32, 1, &bins, out, err);
+    for (size_t i = 0; !status && i < a->count; i++) {
+        uint64_t bin = ((const uint64_t *)wide->data)[i]; /* negative ones are beyond all bins */
+        if (bin < bins && (!mask || ((const uint8_t *)mask->data)[i]))
+            ((int32_t *)(*out)->data)[bin]++;
+    }
+    kb_array_release(wide);
+    return status;
+}

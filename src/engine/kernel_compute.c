@@ -23,8 +23,8 @@ static kb_time math_time(const kb_proc *proc, const kb_compute *c)
         if (count > elements) elements = count;
         if (size > widest) widest = size;
     }
-    bool tree = c->kind == KB_COMPUTE_REDUCE || c->kind == KB_COMPUTE_SCAN;
-    return kb_pe_math_time(proc->pe->m, elements, kb_compute_passes(c), (uint32_t)widest, tree);
+    return kb_pe_math_time(proc->pe->m, elements, kb_compute_passes(c), (uint32_t)widest,
+                           kb_compute_has_tree(c));
 }
 
 static void fill_log(kb_log_entry *log, const kb_compute *c, kb_value *out)
