@@ -72,7 +72,7 @@ function TestNumbers:test_all_memories_of_rings_and_both_backpressures()
     for _, backpressure in ipairs { "sleep", "poll" } do
       simulate(function()
         -- messages of 800 B through rings of two slots of 64 B
-        for _, name in ipairs { "ring", "ring_chunked", "tree", "all_to_all" } do
+        for _, name in ipairs { "ring", "ring_chunked", "tree", "all_to_all", "all_to_all_direct" } do
           check(name, 4, 200, { buffer_kind = kind, backpressure = backpressure, n_slots = 2, slot_size = 64 })
         end
       end)

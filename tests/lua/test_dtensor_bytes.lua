@@ -17,14 +17,6 @@ local BYTES = SIZE * SIZE * ITEM
 
 -- ---- what is to be sent ----
 
--- Sum over the other members of a ring of n of the links that lie between, the shorter way: what an all-to-all on
--- a ring makes of each part that a rank sends, since ranks in between pass it on.
-local function hops(n)
-  local sum = 0
-  for distance = 1, n - 1 do sum = sum + math.min(distance, n - distance) end
-  return sum
-end
-
 -- Bytes that a rank sends in one step along a dimension of n ranks, if it has `have` bytes before; and how many it
 -- has then.
 local function step(from, to, n, have)
@@ -32,8 +24,8 @@ local function step(from, to, n, have)
     return 0, have
   elseif from.kind == "shard" and to.kind == "replicate" then -- all-gather: (n - 1) / n of the result
     return (n - 1) * have, n * have
-  elseif from.kind == "shard" and to.kind == "shard" then -- all-to-all
-    return hops(n) * have / n, have
+  elseif from.kind == "shard" and to.kind == "shard" then -- all-to-all: all but the own part
+    return (n - 1) * have / n, have
   elseif from.kind == "shard" then -- a term of zeros but for the own part
     return 0, n * have
   elseif from.kind == "replicate" then

@@ -1,4 +1,5 @@
---- The automatic choice of an all-reduce algorithm, by size and number of ranks.
+--- The automatic choice of an algorithm: of an all-reduce by size and number of ranks, of an all-to-all by how ranks
+--- are joined.
 --
 -- Short messages take the way with the fewest rounds, long ones the way that sends the fewest bytes. Where
 -- short ends was found with `ccl_bench --crossover true` on the default machine; on others the choice is a
@@ -32,6 +33,17 @@ function M.all_reduce(world, bytes, ranks, layout)
   end
   local _, rows = topologies.square(world)
   return rows > 1 and "torus" or "ring_chunked"
+end
+
+local MOST = 16 -- ranks, each of whose PEs has a ring for every other one
+
+--- The algorithm for an all-to-all. Between SIPs all wires lead to the switch, so every pair does well on its own;
+--- around a ring, parts pass through the ranks in between. Up to 3 ranks, a ring joins all pairs.
+---@param world integer
+---@param ranks "pe"|"cube"|"sip"
+---@return string
+function M.all_to_all(world, ranks)
+  return ranks == "sip" and world > 3 and world <= MOST and "all_to_all_direct" or "all_to_all"
 end
 
 return M

@@ -52,6 +52,15 @@ end
 
 local OWN = { shift = "hello_send" } -- else the algorithm has the collective's name
 
+local function choose_for(collective, options, layout)
+  if collective == "all_reduce" then
+    return choose.all_reduce(layout.world, options.bytes or 0, options.ranks, layout)
+  elseif collective == "all_to_all" then
+    return choose.all_to_all(layout.world, options.ranks)
+  end
+  return OWN[collective] or collective
+end
+
 -- Settings that an option may override for one collective.
 local OVERRIDES = { "buffer_kind", "backpressure", "n_slots", "slot_size", "credit_bytes", "vc_chunk", "topology" }
 
@@ -59,13 +68,8 @@ local OVERRIDES = { "buffer_kind", "backpressure", "n_slots", "slot_size", "cred
 local function choose_algorithm(state, collective, options, layout)
   local settings = config_of(state, options.ccl_yaml)
   local name = options.algorithm
-  if not name then
-    name = collective == "all_reduce" and settings:settings().algorithm or OWN[collective] or collective
-  end
-  if name == "auto" then
-    name = collective == "all_reduce" and choose.all_reduce(layout.world, options.bytes or 0,
-      options.ranks, layout) or OWN[collective] or collective
-  end
+  if not name then name = collective == "all_reduce" and settings:settings().algorithm or "auto" end
+  if name == "auto" then name = choose_for(collective, options, layout) end
   local chosen = settings:settings(name)
   for _, key in ipairs(OVERRIDES) do
     if options[key] ~= nil then chosen[key] = options[key] end
