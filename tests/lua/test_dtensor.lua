@@ -121,6 +121,21 @@ function TestOperations:test_products_keep_what_is_cut_or_leave_terms()
   end)
 end
 
+function TestOperations:test_products_are_computed_by_all_pes()
+  for _, dp in ipairs { false, tp.rows() } do
+    local _, launches = ranks(2, function()
+      local mesh = tp.init_device_mesh("ahbm", { 2 })
+      local x = tp.from_local(torch.from_numpy(array(5, 7), { dp = dp or nil }), mesh, { S(0) })
+      local y = tp.from_local(torch.from_numpy(array(7, 40), { dp = dp or nil }), mesh, { R })
+      assert_is(tp.matmul(x, y), np.concatenate { np.matmul(array(5, 7), array(7, 40)),
+        np.matmul(array(5, 7), array(7, 40)) }, { S(0) })
+    end)
+    for _, launch in ipairs(launches) do
+      if launch.name == "matmul" then lu.assertEquals(launch.pes, 16) end
+    end
+  end
+end
+
 function TestOperations:test_a_product_on_a_mesh_of_two_dimensions()
   ranks(4, function()
     local mesh = tp.init_device_mesh("ahbm", { 2, 2 })

@@ -57,6 +57,25 @@ function M.spread(x, copies, blocks, K, item)
   end
 end
 
+--- An activation w, (K, N), cut by columns: every PE fetches its columns of all rows, `height` at a time, which one PE
+--- holds; all begin at different ones.
+function M.to_columns(w, out, item, height)
+  local K, n, N, first = out.shape[1], out.shape[2], out.global_shape[2], out.offset[2]
+  height = math.min(height, math.max(1, MOST // (n * item)))
+  local parts = -(-K // height)
+  local begin = first * parts // N
+  local function fetch(i)
+    local row = (begin + i) % parts * height
+    return tl.load_async(w:whole() + row * N + first, { math.min(height, K - row), n }, nil, { N, 1 }), row
+  end
+  local coming, row = fetch(0)
+  for i = 1, parts do
+    local tile, to = tl.wait(coming), row
+    if i < parts then coming, row = fetch(i) end
+    tl.store_async(out + to * n, tile)
+  end
+end
+
 -- Tiles side by side, in one store: rows of many columns travel better than as many of few.
 local function store_joined(out, pitch, tiles)
   while #tiles > 1 do
@@ -118,12 +137,13 @@ local function multiply_blocks(x, K, parts, first, last, turn, blocks)
   end
 end
 
--- Append n columns of w from column `from` on, at the pointer, in parts of `width`; `index` is that of their PE.
-local function add_parts(parts, blocks, index, w, pitch, n, from, out, bias)
-  if index == 0 then parts.out = out + from end
+-- Append the columns of a PE's part of w in parts of `width`; `index` is the PE's in its group.
+local function add_parts(parts, blocks, index, w, out, bias)
+  local n, first = w.shape[2], w.offset[2]
+  if index == 0 then parts.out = out + first end
   for at = 0, n - 1, blocks.width do
     local some = math.min(blocks.width, n - at)
-    parts[#parts + 1] = { ptr = w + at, pitch = pitch, n = some, out = out + (from + at), place = index + 1,
+    parts[#parts + 1] = { ptr = w + at, pitch = n, n = some, out = out + (first + at), place = index + 1,
       bias = bias and tl.load(bias + at, { some }) }
   end
 end
@@ -131,23 +151,16 @@ end
 --- out = x w (+ bias). blocks.group PEs of a cube share out the rows, and each multiplies its rows by the columns of
 --- all of them; with one PE in a group, all rows by its own columns.
 --
--- x: (rows, K), a copy in every cube, in slabs or not; w: (K, N), cut by columns, or an activation, whose columns
--- `columns` shares out; out: rows of N; bias: (N), cut like w, or nil. `blocks`: from product.blocks.
-function M.linear(x, w, out, blocks, columns, bias)
-  local K, N, parts = w.global_shape[1], w.global_shape[2], {}
+-- x: (rows, K), a copy in every cube, in slabs or not; w: (K, N), cut by columns; out: rows of N; bias: (N), cut like
+-- w, or nil. `blocks`: from product.blocks.
+function M.linear(x, w, out, blocks, bias)
+  local K, parts = w.global_shape[1], {}
   local cube, pe, pes = tl.program_id(1), tl.program_id(0), tl.num_programs(0) -- PEs have columns from PE 0 on
   local leader = pe // blocks.group * blocks.group
   local size, member = math.min(blocks.group, pes - leader), pe - leader
   for i = 0, size - 1 do -- beginning with its own
     local index = (member + i) % size
-    if columns then
-      local share = columns[cube << 8 | leader + index]
-      add_parts(parts, blocks, index, w:whole() + share.first, N, share.n, share.first, out:whole())
-    else
-      local part = w:part(cube, leader + index)
-      add_parts(parts, blocks, index, part, part.shape[2], part.shape[2], part.offset[2], out:whole(),
-        bias and bias:part(cube, leader + index))
-    end
+    add_parts(parts, blocks, index, w:part(cube, leader + index), out:whole(), bias and bias:part(cube, leader + index))
   end
   local share = -(-blocks.rows // size)
   local first, last = math.min(blocks.rows, member * share), math.min(blocks.rows, (member + 1) * share)

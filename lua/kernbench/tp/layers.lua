@@ -62,11 +62,6 @@ local function check_shape(call, name, array, ...)
   end
 end
 
--- Cut by columns over all PEs; the last ones may get fewer, or none.
-local function by_columns()
-  return torch().DPPolicy { cube = "column_wise", pe = "column_wise", pad = true }
-end
-
 -- A copy in every cube.
 local function in_every_cube()
   return torch().DPPolicy { num_pes = 1 }
@@ -136,11 +131,11 @@ function M.ColumnParallelLinear(options)
   local mine, dtype, name = range(rank * part, part), options.dtype or "f16", options.name or call
   if options.weight then check_shape(call, "weight", options.weight, options.output_size, options.input_size) end
   local self = setmetatable({ options = options }, Column)
-  self.weight = weight_tensor(by_columns(), { options.input_size, part }, dtype, name .. ".weight", options.weight,
+  self.weight = weight_tensor(product.columns(), { options.input_size, part }, dtype, name .. ".weight", options.weight,
     function(w) return w[{ mine, {} }]:transpose() end)
   if options.bias ~= false then
     if options.bias_values then check_shape(call, "bias_values", options.bias_values, options.output_size) end
-    self.bias = weight_tensor(by_columns(), { part }, dtype, name .. ".bias", options.bias_values,
+    self.bias = weight_tensor(product.columns(), { part }, dtype, name .. ".bias", options.bias_values,
       function(b) return b[{ mine }] end)
   end
   return self
@@ -179,8 +174,8 @@ function M.RowParallelLinear(options)
   local mine, dtype, name = range(rank * part, part), options.dtype or "f16", options.name or call
   if options.weight then check_shape(call, "weight", options.weight, options.output_size, options.input_size) end
   local self = setmetatable({ options = options }, Row)
-  self.weight = weight_tensor(by_columns(), { part, options.output_size }, dtype, name .. ".weight", options.weight,
-    function(w) return w[{ {}, mine }]:transpose() end)
+  self.weight = weight_tensor(product.columns(), { part, options.output_size }, dtype, name .. ".weight",
+    options.weight, function(w) return w[{ {}, mine }]:transpose() end)
   if options.bias ~= false then
     if options.bias_values then check_shape(call, "bias_values", options.bias_values, options.output_size) end
     self.bias = weight_tensor(in_every_cube(), { options.output_size }, dtype, name .. ".bias", options.bias_values,

@@ -22,7 +22,13 @@ function M.rows()
   return torch().DPPolicy { cube = "row_wise", pe = "row_wise", pad = true }
 end
 
---- An activation of that placement.
+--- The placement of weights: columns over all PEs, likewise.
+---@return DPPolicy
+function M.columns()
+  return torch().DPPolicy { cube = "column_wise", pe = "column_wise", pad = true }
+end
+
+--- An activation cut by rows.
 ---@param shape integer[]
 ---@param dtype string
 ---@return Tensor
@@ -94,24 +100,6 @@ function M.blocks(rows, K, n, item, readers)
     join = group > 1 and n <= WIDEST and 2 * height * columns * item <= PIECE }
 end
 
--- Which columns of w each PE multiplies by: what it holds, or its share if w is an activation.
-local function columns_of(w)
-  if not M.is_activation(w) or #w.shards == 1 then
-    local most = 0
-    for _, shard in ipairs(w.shards) do most = math.max(most, shard.extent[2]) end
-    return { pes = w.shards, most = most }
-  end
-  local machine, list, of = runtime.machine, {}, {}
-  local most = -(-w.shape[2] // (machine.cubes * machine.pes))
-  for first = 0, w.shape[2] - 1, most do
-    local index = first // most
-    local cube, pe = index // machine.pes, index % machine.pes
-    list[#list + 1] = { cube = cube, pe = pe }
-    of[cube << 8 | pe] = { first = first, n = math.min(most, w.shape[2] - first) }
-  end
-  return { pes = list, of = of, most = most }
-end
-
 -- ---- launches ----
 
 -- A copy of x in each of the first cubes.
@@ -124,10 +112,18 @@ local function spread(x, cubes, blocks, K)
   return copies
 end
 
+-- w cut by columns.
+local function to_columns(w)
+  local out = torch().empty(w.shape, { dtype = w.dtype, dp = M.columns() })
+  torch().launch { name = "columns", kernel = kernels.to_columns, pes = out.shards,
+    args = { w, out, tensors.item_size(w.dtype), w.shards[1].extent[1] } }
+  return out
+end
+
 --- x w (+ bias).
 ---@param name string of the launch
 ---@param x Tensor (..., K), an activation
----@param w Tensor (K, N), cut by columns over all PEs, or an activation
+---@param w Tensor (K, N), cut by columns over all PEs, or an activation, which is cut so first
 ---@param bias Tensor? (N), cut like the columns of w
 ---@return Tensor (..., N) cut by rows
 function M.multiply(name, x, w, bias)
@@ -139,11 +135,11 @@ function M.multiply(name, x, w, bias)
   end
   shape[#shape] = N
   local out = M.empty(shape, x.dtype)
-  local columns = columns_of(w)
-  local blocks = M.blocks(x:numel() // K, K, columns.most, tensors.item_size(x.dtype), runtime.machine.pes)
+  if tostring(w.dp) ~= tostring(M.columns()) then w = to_columns(w) end
+  local blocks = M.blocks(x:numel() // K, K, w.shards[1].extent[2], tensors.item_size(x.dtype), runtime.machine.pes)
   blocks.N = N
-  torch().launch { name = name, kernel = kernels.linear, pes = columns.pes,
-    args = { spread(x, columns.pes[#columns.pes].cube + 1, blocks, K), w, out, blocks, columns.of, bias } }
+  torch().launch { name = name, kernel = kernels.linear, pes = w.shards,
+    args = { spread(x, w.shards[#w.shards].cube + 1, blocks, K), w, out, blocks, bias } }
   return out
 end
 
