@@ -57,6 +57,9 @@ local function each_layout(array, fn)
   for _, dp in ipairs { false, tp.rows() } do fn(torch.from_numpy(array, { dp = dp or nil })) end
 end
 
+-- Cut by rows with nothing to pad.
+local EVEN = { cube = "row_wise", pe = "row_wise" }
+
 local RANKS = { 1, 2, 4, 8 }
 
 local TestLayers = {}
@@ -126,6 +129,16 @@ function TestLayers:test_two_layers_with_sequence_parallelism()
       end)
     end)
   end
+end
+
+function TestLayers:test_rows_that_all_pes_have_as_many_of_need_no_padding()
+  local x, w = random(23, 16, 1, K), random(24, N, K)
+  ranks(2, function()
+    local layer = tp.RowParallelLinear { input_size = K, output_size = N, dtype = "f32", weight = w, bias = false }
+    local y = layer(torch.from_numpy(x, { dp = torch.DPPolicy(EVEN) }))
+    local expected = np.matmul(x:astype("f64"):reshape { 16, K }, w:astype("f64"):transpose())
+    lu.assertTrue(np.allclose(y:numpy():astype("f64"):reshape { 16, N }, expected, { rtol = 1e-5, atol = 1e-5 }))
+  end)
 end
 
 function TestLayers:test_vocab_parallel_embedding()

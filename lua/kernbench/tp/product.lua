@@ -7,7 +7,6 @@
 local core = require "kernbench.core"
 local kernels = require "kernbench.tp.kernels"
 local runtime = require "kernbench.runtime"
-local shares = require "kernbench.dist.shares"
 local tensors = require "kernbench.tensor"
 
 local M = {}
@@ -40,7 +39,8 @@ end
 ---@param x Tensor
 ---@return boolean
 function M.is_activation(x)
-  return #x.shards == 1 or shares.scope(x) == "sip" and tostring(x.dp) == tostring(M.rows())
+  local dp = x.dp
+  return #x.shards == 1 or dp.cube == "row_wise" and dp.pe == "row_wise" and not dp.num_cubes and not dp.num_pes
 end
 
 -- ---- sizes ----
