@@ -61,7 +61,7 @@ end
 
 -- In ns, of an algorithm's kernel on `world` SIPs: from when the PEs have made their values, instead of loading
 -- them, until each has all results, which are not stored. By rank.
-local function times_of(algorithm, world, bytes, options)
+local function times_of(algorithm, world, bytes, options, sets)
   local from, took, kept = {}, {}, {}
   for _, name in ipairs { "fetch", "load", "store", "store_joined" } do kept[name] = steps[name] end
   local function made(_, cuts)
@@ -89,7 +89,7 @@ local function times_of(algorithm, world, bytes, options)
       end, x[sip])
     end
     torch.accelerator.synchronize()
-  end, { sets = { "system.sips.count=" .. world } })
+  end, { sets = table.move(sets or {}, 1, #(sets or {}), 2, { "system.sips.count=" .. world }) })
   for name, fn in pairs(kept) do steps[name] = fn end
   lu.assertTrue(ok, raised)
   return took
@@ -163,6 +163,27 @@ function TestTimes:test_a_torus_sends_an_xth_along_y()
     add(grid.w - 1, grid.h * chunk)
     lu.assertAlmostEquals(time_of("torus", world, world * chunk, { grid = grid }), rounds(list), 1e-6,
       grid.w .. " x " .. grid.h)
+  end
+end
+
+-- 2 log2 N alpha + 2 S / beta + O(sqrt(S alpha log2 N / beta)). A SIP has one link to the switch, which its two
+-- children share: beta is half of it. The last term is what pieces cost: each level passes a piece on when it has
+-- all of it. pe_dma may have several writes under way, or every slot would cost a round trip.
+function TestTimes:test_a_pipelined_tree_takes_twice_its_depth_and_twice_the_bytes()
+  local SLOT <const>, N_SLOTS <const>, SHARED <const> = 4096, 4, NARROW / 2
+  local piece = N_SLOTS // 2 * SLOT -- two pieces fit a ring
+  for _, world in ipairs { 4, 8 } do
+    for _, bytes in ipairs { 1 << 17, 1 << 18 } do
+      local depth = math.log(world, 2)
+      local up = COMMAND + write(piece) + copy(piece) + reduction(piece)
+      local down = COMMAND + write(piece) + copy(piece)
+      local want = depth * (up + down) + 2 * (bytes - piece) / SHARED
+      local took = 0
+      for _, time in pairs(times_of("tree", world, bytes, { n_slots = N_SLOTS, slot_size = SLOT },
+        { "pe.pe_dma.outstanding=8" })) do took = math.max(took, time) end
+      lu.assertTrue(math.abs(took - want) <= 0.1 * want, ("%d SIPs, %d B: %f, not %f"):format(world, bytes, took, want))
+      lu.assertTrue(took >= 2 * bytes / SHARED) -- what the links take at least
+    end
   end
 end
 

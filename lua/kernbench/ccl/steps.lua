@@ -414,18 +414,36 @@ function M.all_gather(c, ring, dtype, parts, tiles, out)
   if out then M.store(out, parts[(ring.me + 1) % n], tiles[(ring.me + 1) % n]) end
 end
 
+-- Pieces from several directions, in the order of the pieces, then of the directions: a function that returns the
+-- next. Of several pieces the next one's receives are posted before, so that it is out of its slots when its turn
+-- comes.
+local function receiver(dtype, cuts, directions)
+  local posted, piece, from = {}, 1, 0
+  if #cuts > 1 then
+    for d, direction in ipairs(directions) do posted[d] = tl.recv_async(direction, cuts[1].shape, dtype) end
+  end
+  return function()
+    from = from + 1
+    if from > #directions then piece, from = piece + 1, 1 end
+    if #cuts == 1 then
+      return (tl.recv(directions[from], cuts[1].shape, dtype))
+    end
+    local tile = tl.wait(posted[from])
+    if piece < #cuts then posted[from] = tl.recv_async(directions[from], cuts[piece + 1].shape, dtype) end
+    return tile
+  end
+end
+
 --- Towards the root of a tree: own pieces combined with the children's, in this order, and passed on.
 ---@param c ccl.Rank
 ---@param children string[] directions
 ---@param parent string? direction; nil at the root
 ---@return Tile[] of the tree below
 function M.reduce_up(c, dtype, cuts, tiles, children, parent)
-  local totals = {}
-  for i, cut in ipairs(cuts) do
+  local totals, next_tile = {}, receiver(dtype, cuts, children)
+  for i = 1, #cuts do
     local total = tiles[i]
-    for _, child in ipairs(children) do
-      total = M.combine(c, total, tl.recv(child, cut.shape, dtype))
-    end
+    for _ = 1, #children do total = M.combine(c, total, next_tile()) end
     if parent then tl.send(parent, total) end
     totals[i] = total
   end
@@ -436,9 +454,9 @@ end
 ---@param c ccl.Rank
 ---@return Tile[]
 function M.broadcast_down(c, dtype, cuts, tiles, children, parent)
-  local had = {}
-  for i, cut in ipairs(cuts) do
-    had[i] = parent and tl.recv(parent, cut.shape, dtype) or tiles[i]
+  local had, next_tile = {}, receiver(dtype, cuts, M.present(parent))
+  for i = 1, #cuts do
+    had[i] = parent and next_tile() or tiles[i]
     for _, child in ipairs(children) do tl.send(child, had[i]) end
   end
   return had
