@@ -421,7 +421,7 @@ local function with_peer(call, peer, ...)
     return nil
   end
   local t = arguments.tensor(call, "tensor", args.tensor, here.rank)
-  args.tag = args.tag or 0
+  args.tag, args.async_op = args.tag or 0, call:sub(1, 1) == "i"
   if math.type(args.tag) ~= "integer" then
     fail(call, "tag is %s; expected an integer", tostring(args.tag))
   elseif peer == "dst" or args.src ~= nil then

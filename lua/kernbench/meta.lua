@@ -204,6 +204,11 @@ function Workers:done() end
 ---@return string?
 function Workers:error(rank) end
 
+---Run fn(rank) beside the worker of that rank, which is running; it ends with the workers if one fails. Does not wait.
+---@param rank integer
+---@param fn fun(rank: integer)
+function Workers:help(rank, fn) end
+
 ---Something that host programs can wait for; takes no simulated time.
 ---@class kernbench.Event
 local Event = {}

@@ -110,6 +110,22 @@ function M.end_turns(matches)
   end
 end
 
+--- Run fn beside a worker: what it waits for holds up nobody. It ends with the workers of the spawn if one of them
+--- fails. For the bench, which has no spawn, fn runs at once.
+---@param process kernbench.Process
+---@param fn fun()
+function M.beside(process, fn)
+  local group = process.job and process.job.group
+  if not group then
+    return fn()
+  end
+  group:help(process.rank, function()
+    local here = M.here()
+    here.device, here.rank, here.job = process.device, process.rank, process.job
+    fn()
+  end)
+end
+
 --- Somebody waits for that launch: it is no longer for the barrier to do so.
 function M.forget(launch)
   local launches = M.here().launches

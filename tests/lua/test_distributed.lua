@@ -260,6 +260,19 @@ function TestPairs:test_messages_arrive_in_order_and_by_tag()
   end)
 end
 
+function TestPairs:test_isend_and_irecv_return_at_once_also_with_the_first_message()
+  ranks(2, function(rank)
+    local t = torch.full({ 4 }, rank)
+    runtime.engine:sleep(100 * rank)
+    local began = runtime.engine:now_ns()
+    local work = rank == 0 and dist.isend(t, 1) or rank == 1 and dist.irecv(t, 0)
+    lu.assertEquals(runtime.engine:now_ns(), began)
+    lu.assertFalse(work:is_completed())
+    work:wait()
+    lu.assertEquals(t:numpy():sum(), 0)
+  end)
+end
+
 function TestPairs:test_both_ways_at_once_and_from_anybody()
   ranks(3, function(rank)
     local mine, theirs = torch.full({ 4 }, rank), torch.zeros { 4 }
@@ -364,10 +377,8 @@ function TestWork:test_asynchronous_calls_return_at_once()
     runtime.engine:sleep(rank)
     local began = runtime.engine:now_ns()
     local work = dist.all_reduce(t, { async_op = true })
-    if rank == 0 then
-      lu.assertEquals(runtime.engine:now_ns(), began) -- who comes last installs the rings
-      lu.assertFalse(work:is_completed())
-    end
+    lu.assertEquals(runtime.engine:now_ns(), began) -- for rank 1, too, with whom the rings are installed
+    lu.assertFalse(work:is_completed())
     lu.assertTrue(work:wait())
     lu.assertTrue(work:is_completed())
     lu.assertEquals(t:numpy():tolist()[1], 3)
@@ -526,6 +537,35 @@ function TestMistakes:test_who_never_comes_is_named()
   lu.assertEquals(told["rank 0"], { "torch.distributed.all_reduce", "rank 1, 3 (has ended) to call all_reduce" })
   lu.assertEquals(told["rank 1"], { "torch.distributed.recv", "rank 0 to call send" })
   lu.assertEquals(told["rank 3"], nil)
+end
+
+function TestMistakes:test_a_rank_may_fail_while_rings_are_installed_for_it()
+  for after = 0, 150, 10 do -- ns, of which installing takes 80
+    helper.simulate(function()
+      local function all_reduce(rank)
+        torch.ahbm.set_device(rank)
+        dist.init_process_group "ahbm"
+        local t = torch.full({ 8 }, rank + 1)
+        return t, dist.all_reduce(t, { async_op = true })
+      end
+      local message = caught(torch.multiprocessing.spawn, function(rank)
+        local _, work = all_reduce(rank)
+        if rank == 1 then
+          runtime.engine:sleep(after)
+          error "no"
+        end
+        work:wait()
+        dist.barrier()
+      end, { nprocs = 2 })
+      lu.assertStrContains(message, "-- Process 1 terminated with the following error:")
+      lu.assertNil(message:find "Process 0")
+      torch.multiprocessing.spawn(function(rank)
+        local t, work = all_reduce(rank)
+        work:wait()
+        lu.assertEquals(t:numpy():sum(), (1 + 2) * 8)
+      end, { nprocs = 2 })
+    end)
+  end
 end
 
 function TestMistakes:test_a_rank_that_fails_ends_those_that_wait_for_it()

@@ -2,8 +2,9 @@
 --
 -- The n-th collective that a member of a group calls belongs to the group's n-th meeting. Who comes is
 -- compared with who came first; if they do not agree, all members get the same error, which names both.
--- Who comes last starts the work of all ranks; nobody waits for the work of another. Coming together takes
--- no simulated time.
+-- Who comes last starts the work of all ranks; nobody waits for the work of another. To start it may take
+-- simulated time, for rings are installed: if the last one's call is asynchronous, a helper of it does that.
+-- Coming together takes no simulated time.
 --
 -- send and recv meet by pairs: a sender with the first receiver that it suits, in the order of coming.
 local core = require "kernbench.core"
@@ -64,13 +65,20 @@ local function open(entry)
   return { call = entry.call, entries = {}, came = 0, first = entry, event = runtime.engine:event(), results = {} }
 end
 
--- Start the work; what goes wrong is everybody's problem.
-local function start(meeting, work)
-  local ok, problem = pcall(work, meeting)
-  if not ok then
-    meeting.problem = tostring(problem):gsub("^[^\n]-/kernbench/[%w/_]+%.lua:%d+: ", "")
+-- Start the work, for the entry that came last; what goes wrong is everybody's problem.
+local function start(meeting, entry, work)
+  local function run()
+    local ok, problem = pcall(work, meeting)
+    if not ok then
+      meeting.problem = tostring(problem):gsub("^[^\n]-/kernbench/[%w/_]+%.lua:%d+: ", "")
+    end
+    meeting.event:set()
   end
-  meeting.event:set()
+  if entry.args.async_op then
+    runtime.beside(entry.process, run)
+  else
+    run()
+  end
 end
 
 --- A member comes to its next meeting of the group. Whoever is the last calls work(meeting).
@@ -97,7 +105,7 @@ function M.enter(group, member, entry, work)
   if meeting.came == #group.ranks then
     group.meetings[number] = nil
     if not meeting.problem then
-      start(meeting, work)
+      start(meeting, entry, work)
     end
   end
   return meeting
@@ -146,7 +154,7 @@ function M.pair(group, entry, is_sender, work)
         return meeting
       end
     end
-    start(meeting, work)
+    start(meeting, entry, work)
   end
   return meeting
 end
