@@ -153,14 +153,15 @@ end
 ---@param common table from M.common
 ---@param prefix string of the names of directions
 ---@param n_elem integer?
+---@param directions {name: string}[]? of the rank, from a plan without prefix, if there is one
 ---@return ccl.Rank
-function M.context(algorithm, rank, layout, common, prefix, n_elem)
+function M.context(algorithm, rank, layout, common, prefix, n_elem, directions)
   local c = algorithm.kernel_args and algorithm.kernel_args(layout.world, n_elem, layout, rank) or {}
   c.rank = rank
   if algorithm.topology == "mesh_2d" or algorithm.topology == "torus_2d" then
     c.x, c.y = rank % layout.w, rank // layout.w
   end
-  for _, to in ipairs(M.neighbors(algorithm, rank, layout)) do
+  for _, to in ipairs(directions or M.neighbors(algorithm, rank, layout)) do
     c[to.name] = prefix .. to.name
   end
   return setmetatable(c, common)

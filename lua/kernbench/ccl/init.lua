@@ -194,7 +194,8 @@ local function kernel_of(algorithm, settings, wiring, options, world)
       check_sizes(collective, world, ...)
       if sips then check_rows(collective, ...) end
     end
-    local c = contexts[rank] or algorithms.context(algorithm, rank, wiring.layout, common, wiring.prefix)
+    local listed = not sips and wiring.prefix == "" and wiring.plan.pes[rank + 1].directions or nil
+    local c = contexts[rank] or algorithms.context(algorithm, rank, wiring.layout, common, wiring.prefix, nil, listed)
     if sips then contexts[rank] = c end
     if shares then
       run_share(algorithm, c, shares, ...)
