@@ -21,7 +21,8 @@ local tl = require "kernbench.tl"
 local M = {}
 
 M.BLOCK = 1024           -- keys that are taken at a time
-M.STATE_BYTES = 3 << 20  -- of the states that are merged at a time
+M.STATE_BYTES = 1 << 20  -- of the states that are merged at a time
+local FEW = 8            -- users, whose queries PEs pass on instead of loading all of them
 
 --- Slots that hold positions 0 to context - 1 on `all` PEs.
 ---@param context integer
@@ -36,14 +37,63 @@ local function held(length, index, all)
   return math.max(0, (length - index + all - 1) // all)
 end
 
+-- PEs in the exchanges: the greatest power of two.
+local function power_of_two(n)
+  local power = 1
+  while power * 2 <= n do power = power * 2 end
+  return power
+end
+
+-- ---- queries ----
+
+-- Queries [first, last), counted through the users.
+local function load_queries(about, first, last)
+  local coming, heads = {}, about.heads
+  while first < last do
+    local user, head = first // heads, first % heads
+    local count = math.min(heads - head, last - first)
+    coming[#coming + 1] = tl.load_async(about.q + user * about.pitch + head * about.d, { count, about.d }, nil,
+      { about.d, 1 })
+    first = first + count
+  end
+  for i, handle in ipairs(coming) do coming[i] = tl.wait(handle) end
+  return softmax.stack(coming)
+end
+
+-- Queries of a few users, [from, to). All PEs need all of them, and they lie on few PEs: so each loads an eighth, and
+-- neighbours exchange what they have.
+local function gather_queries(about, from, to, index, n)
+  local power, first, rows = power_of_two(n), from * about.heads, (to - from) * about.heads
+  local members = math.min(8, power)
+  if index >= power then
+    return load_queries(about, first, first + rows)
+  end
+  local me, bit = index % members, 1
+  local function bound(part) return part * rows // members end
+  local mine = bound(me) < bound(me + 1) and load_queries(about, first + bound(me), first + bound(me + 1)) or nil
+  while bit < members do
+    local direction, other = "merge" .. bit, me ~ bit
+    local base = other & ~(bit - 1)
+    local count = bound(base + bit) - bound(base)
+    local coming = count > 0 and tl.recv_async(direction, { count, about.d }, about.q.dtype)
+    if mine then tl.send(direction, mine) end
+    local theirs = coming and tl.wait(coming) or nil
+    mine = softmax.stack(other < me and { theirs or mine, theirs and mine } or { mine or theirs, mine and theirs })
+    bit = bit * 2
+  end
+  return mine
+end
+
 -- ---- one PE's part ----
 
--- What there is to do for users [from, to): {user, group, first, count}, in order; count = 0 if nothing.
+-- What there is to do for users [from, to): {user, group, first, count}; count = 0 if nothing. PEs begin with
+-- different users, so that not all want the same queries.
 local function work_of(keys, from, to, about)
   local groups, pes, lengths = keys.shape[3], keys.global_shape[1], about.lengths
   local index, all = keys.offset[1] + about.rank * pes, pes * about.world
-  local list = {}
-  for user = from, to - 1 do
+  local list, users = {}, to - from
+  for i = 0, users - 1 do
+    local user = from + (i + keys.offset[1] * users // pes) % users
     local count = held(lengths[user + 1], index, all)
     for group = 0, groups - 1 do
       for first = 0, math.max(count, 1) - 1, M.BLOCK do
@@ -55,46 +105,48 @@ local function work_of(keys, from, to, about)
   return list
 end
 
-local function fetch(about, keys, values, item)
+local function fetch(about, keys, values, item, queries)
   if not item or item.count == 0 then
     return nil
   end
   local groups, slots, d, per = keys.shape[3], keys.shape[4], about.d, about.per
   local at, shape = ((item.user * groups + item.group) * slots + item.first) * d, { item.count, d }
   local q = about.q + item.user * about.pitch + item.group * per * d
-  return { q = item.first == 0 and tl.load_async(q, { per, d }, nil, { d, 1 }),
+  return { q = not queries and item.first == 0 and tl.load_async(q, { per, d }, nil, { d, 1 }),
     k = tl.load_async(keys + at, shape), v = tl.load_async(values + at, shape) }
 end
 
--- States of the queries of users [from, to), one below another.
+-- States of the queries of users [from, to), in order: a list of states of a few users or heads each.
 local function states_of(about, keys, values, from, to)
   local work, states, state, q_columns = work_of(keys, from, to, about), {}, nil, nil
-  local coming, scale = fetch(about, keys, values, work[1]), 1 / math.sqrt(about.d)
+  local scale, per, groups = 1 / math.sqrt(about.d), about.per, keys.shape[3]
+  local few = to - from < FEW
+  local coming = fetch(about, keys, values, work[1], few)
+  local queries = few and gather_queries(about, from, to, keys.offset[1], keys.global_shape[1])
   for i, item in ipairs(work) do
-    local here = coming
-    coming = fetch(about, keys, values, work[i + 1])
+    local here, place = coming, (item.user - from) * groups + item.group
+    coming = fetch(about, keys, values, work[i + 1], few)
     if not here then
-      states[#states + 1] = softmax.nothing(about.per, about.d)
+      states[place + 1] = softmax.nothing(per, about.d)
     else
-      if here.q then q_columns = tl.trans(tl.wait(here.q)) end
+      if item.first == 0 then
+        q_columns = tl.trans(here.q and tl.wait(here.q) or tl.narrow(queries, 0, place * per, per))
+      end
       local scores = tl.trans(tl.dot(tl.wait(here.k), q_columns)) -- cheaper than transposing the keys
       state = softmax.step(state, scores, scale, tl.wait(here.v))
       if item.last then
-        states[#states + 1], state = softmax.packed(state), nil
+        states[place + 1], state = softmax.packed(state), nil
       end
     end
   end
-  return softmax.stacked(states)
+  local list = {}
+  for i = 1, #states, 8 do
+    list[#list + 1] = softmax.stacked(table.move(states, i, math.min(i + 7, #states), 1, {}))
+  end
+  return list
 end
 
 -- ---- merging ----
-
--- PEs in the exchanges: the greatest power of two.
-local function power_of_two(n)
-  local power = 1
-  while power * 2 <= n do power = power * 2 end
-  return power
-end
 
 --- What connects the PEs of a SIP for `attention`, or of every SIP: to be given to engine:install_ipcq. PEs that
 --- exchange the most are the nearest.
@@ -130,44 +182,74 @@ function M.plan(machine, options)
   return plan
 end
 
-local function send(direction, state)
-  tl.send(direction, state.m)
-  tl.send(direction, state.ol)
+-- Lists of states. Both sides of an exchange know how many rows each state has.
+
+local function send(direction, states)
+  for _, state in ipairs(states) do
+    tl.send(direction, state.m)
+    tl.send(direction, state.ol)
+  end
 end
 
-local function post(direction, rows, d)
-  return { tl.recv_async(direction, { rows, 1 }), tl.recv_async(direction, { rows, d + 1 }) }
+-- Begin to receive as many rows as these states have.
+local function post(direction, states, d)
+  local coming = {}
+  for i, state in ipairs(states) do
+    local rows = state.m.shape[1]
+    coming[i] = { tl.recv_async(direction, { rows, 1 }), tl.recv_async(direction, { rows, d + 1 }) }
+  end
+  return coming
 end
 
-local function received(posted)
-  return { m = tl.wait(posted[1]), ol = tl.wait(posted[2]) }
+local function merge(states, coming)
+  for i, handles in ipairs(coming) do
+    states[i] = softmax.merge(states[i], { m = tl.wait(handles[1]), ol = tl.wait(handles[2]) })
+  end
 end
 
--- Merge the states of `n` PEs: each ends with some of the rows. Returns the first of them and the merged state, or
--- nil if this PE ends with none.
-local function halve(state, index, n, d)
-  local power, rows, first = power_of_two(n), state.m.shape[1], 0
+local function rows_of(states)
+  local rows = 0
+  for _, state in ipairs(states) do rows = rows + state.m.shape[1] end
+  return rows
+end
+
+-- Two halves: whole states as long as there are several, since taking a part of a tile passes over all of it.
+local function halves(states)
+  if #states > 1 then
+    local half = (#states + 1) // 2
+    return table.move(states, 1, half, 1, {}), table.move(states, half + 1, #states, 1, {})
+  end
+  local rows = rows_of(states)
+  if rows == 1 then
+    return states, {}
+  end
+  local low = (rows + 1) // 2
+  return { softmax.rows(states[1], 0, low) }, { softmax.rows(states[1], low, rows - low) }
+end
+
+-- Merge the states of `n` PEs: each ends with some of the rows. Returns the first of them and the merged states, which
+-- are none if this PE ends with no row.
+local function halve(states, index, n, d)
+  local power, first, bit = power_of_two(n), 0, 1
   local fold = "merge" .. power
   if index >= power then
-    send(fold, state)
-    return nil
+    send(fold, states)
+    return 0, {}
   elseif index + power < n then
-    state = softmax.merge(state, received(post(fold, rows, d)))
+    merge(states, post(fold, states, d))
   end
-  local bit = 1
-  while bit < power do
-    local direction, low = "merge" .. bit, (rows + 1) // 2
-    local upper = index & bit ~= 0
-    local keep, give = upper and rows - low or low, upper and low or rows - low
-    local coming = keep > 0 and post(direction, keep, d)
-    if give > 0 then send(direction, softmax.rows(state, upper and 0 or low, give)) end
-    if keep == 0 then
-      return nil
+  while bit < power and #states > 0 do
+    local low, high = halves(states)
+    local keep, give = low, high
+    if index & bit ~= 0 then
+      keep, give, first = high, low, first + rows_of(low)
     end
-    state = softmax.merge(softmax.rows(state, upper and low or 0, keep), received(coming))
-    first, rows, bit = first + (upper and low or 0), keep, bit * 2
+    local coming = post("merge" .. bit, keep, d)
+    send("merge" .. bit, give)
+    merge(keep, coming)
+    states, bit = keep, bit * 2
   end
-  return first, state
+  return first, states
 end
 
 -- ---- where results go ----
@@ -197,13 +279,16 @@ function M.attention(q, keys, values, out, lengths, options)
   local some = math.max(1, M.STATE_BYTES // (heads * (d + 2) * 4)) -- users whose states are merged at a time
   for from = 0, #lengths - 1, some do
     local states = states_of(about, keys, values, from, math.min(from + some, #lengths))
-    local first, state = halve(states, keys.offset[1], keys.global_shape[1], d)
-    if first then store(out:whole(), from * heads + first, state, d) end
+    local first, merged = halve(states, keys.offset[1], keys.global_shape[1], d)
+    for _, state in ipairs(merged) do
+      store(out:whole(), from * heads + first, state, d)
+      first = first + state.m.shape[1]
+    end
   end
 end
 
 -- Rows [first, first + count) of n parts, each behind a pointer, merged.
-local function merged(sources, first, count, d)
+local function merge_parts(sources, first, count, d)
   local width = d + 2
   local function begin(i)
     return sources[i] and tl.load_async(sources[i] + first * width, { count, width })
@@ -237,7 +322,7 @@ function M.merge_ranks(gathered, out, world, rows, d)
   local sources, n = {}, tl.num_programs(0) * tl.num_programs(1)
   for rank = 0, world - 1 do sources[rank + 1] = gathered + rank * rows * (d + 2) end
   each_block(rows, tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), n, d, function(first, count)
-    store(out, first, merged(sources, first, count, d), d)
+    store(out, first, merge_parts(sources, first, count, d), d)
   end)
 end
 

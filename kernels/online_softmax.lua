@@ -70,8 +70,10 @@ function M.rows(state, first, count)
   return { m = tl.narrow(state.m, 0, first, count), ol = tl.narrow(state.ol, 0, first, count) }
 end
 
--- Tiles below one another; a cat takes eight.
-local function stack(tiles)
+--- Tiles below one another; a cat takes eight.
+---@param tiles Tile[]
+---@return Tile
+function M.stack(tiles)
   while #tiles > 1 do
     local fewer = {}
     for i = 1, #tiles, 8 do
@@ -90,7 +92,7 @@ end
 function M.stacked(states)
   local ms, ols = {}, {}
   for i, state in ipairs(states) do ms[i], ols[i] = state.m, state.ol end
-  return { m = stack(ms), ol = stack(ols) }
+  return { m = M.stack(ms), ol = M.stack(ols) }
 end
 
 --- The attention: (R, D).

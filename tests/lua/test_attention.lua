@@ -131,6 +131,11 @@ function TestDecode:test_users_of_different_lengths_over_any_number_of_PEs()
   end
 end
 
+function TestDecode:test_many_users_load_their_queries_one_by_one()
+  decodes(users_of({ 5, 9, 1, 30, 2, 17, 4, 8, 3, 6, 11 }, 4, 2, 6, "f32"), PLACES[2])
+  decodes(users_of({ 40, 9, 1, 30, 2, 17, 4, 8, 3 }, 2, 1, 6, "f32"), PLACES[5])
+end
+
 function TestDecode:test_half_precision_and_large_scores()
   local case = users_of({ 33, 20 }, 8, 1, 16, "f16")
   case.q = (case.q * 8):astype "f16" -- scores of some 30, e^30 would overflow f16

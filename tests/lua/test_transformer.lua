@@ -7,7 +7,7 @@ local helper = require "tests.lua.helper"
 local np = require "kernbench.np"
 local torch = require "kernbench.torch"
 local tp = require "kernbench.tp"
-local reference = require "kernels.reference"
+local reference = require "kernels.transformer_reference"
 local dist = torch.distributed
 
 -- Run fn(rank) on n ranks in one tensor parallel group.
@@ -28,99 +28,19 @@ local function near(got, expected, what)
   lu.assertTrue(difference <= most, ("%s: differs by %g"):format(what, difference))
 end
 
--- ---- the layers in f64 ----
-
-local function product(x, w, bias)
-  local y = np.matmul(x, w:astype("f64"):transpose())
-  return bias and y + bias:astype "f64" or y
-end
-
--- x of one user (S, H, D), turned by positions 0 to S - 1.
-local function turned(x, base)
-  local cos, sin = reference.rope_tables(x.shape[1], x.shape[3], base)
-  return reference.rope(x, cos, sin)
-end
-
--- x: (S, hidden) of one user.
-local function attention(x, o)
-  local w, d, S = o.weights, o.kv_channels, x.shape[1]
-  local function part(name)
-    local y = product(x, w[name], w[name .. "_bias"])
-    y = y:reshape { S, y.shape[2] // d, d }
-    if o.position_embedding_type == "rope" and name ~= "v" then y = turned(y, o.rotary_base) end
-    return y:transpose { 1, 0, 2 }
-  end
-  local y = reference.attention(part "q", part "k", part "v", o.causal ~= false)
-  return product(y:transpose({ 1, 0, 2 }):reshape { S, o.num_attention_heads * d }, w.dense, w.dense_bias)
-end
-
-local function gelu(x)
-  return x * 0.5 * (np.erf(x / math.sqrt(2)) + 1)
-end
-
-local function mlp(x, o)
-  local w = o.weights
-  local up = product(x, w.up, w.up_bias)
-  if o.gated_linear_unit then
-    local gate = product(x, w.gate, w.gate_bias)
-    up = gate * np.sigmoid(gate) * up
-  else
-    up = gelu(up)
-  end
-  return product(up, w.down, w.down_bias)
-end
-
-local function layer(x, o)
-  local w = o.weights
-  local function norm(y, name)
-    if o.normalization == "RMSNorm" then return reference.rmsnorm(y, w[name], 1e-5) end
-    return reference.layernorm(y, w[name], w[name .. "_bias"], 1e-5)
-  end
-  local sum = x + attention(norm(x, "input_norm"), o)
-  return sum + mlp(norm(sum, "mlp_norm"), o)
-end
-
--- fn of every user of x [S, B, hidden].
-local function each_user(fn, x, o)
-  local list = {}
-  for b = 0, x.shape[2] - 1 do list[b + 1] = fn(x[{ {}, b }]:astype "f64", o) end
-  return np.stack(list, 1)
-end
-
--- ---- options with random weights ----
-
-local function random(seed, scale, ...)
-  return np.random(seed):randn({ ... }, "f32") * scale
-end
-
-local function weights_of(o)
-  local H, F, d = o.hidden_size, o.ffn_hidden_size, o.kv_channels
-  local q, kv = o.num_attention_heads * d, o.num_query_groups * d
-  local w = { q = random(1, H ^ -0.5, q, H), k = random(2, H ^ -0.5, kv, H), v = random(3, H ^ -0.5, kv, H),
-    dense = random(4, q ^ -0.5, H, q), up = random(5, H ^ -0.5, F, H), down = random(6, F ^ -0.5, H, F),
-    gate = o.gated_linear_unit and random(7, H ^ -0.5, F, H) or nil, input_norm = random(8, 0.1, H) + 1,
-    mlp_norm = random(9, 0.1, H) + 1 }
-  if o.add_bias_linear ~= false then
-    for i, name in ipairs { "q", "k", "v", "dense", "up", "down" } do
-      w[name .. "_bias"] = random(10 + i, 0.1, w[name].shape[1])
-    end
-  end
-  if o.normalization ~= "RMSNorm" then
-    w.input_norm_bias, w.mlp_norm_bias = random(20, 0.1, H), random(21, 0.1, H)
-  end
-  o.weights = w
-  return o
+local function random(seed, ...)
+  return np.random(seed):randn({ ... }, "f32")
 end
 
 local function gpt()
-  return weights_of { hidden_size = 24, num_attention_heads = 4, num_query_groups = 4, kv_channels = 6,
-    ffn_hidden_size = 32, dtype = "f32" }
+  return reference.with_weights({ hidden_size = 24, num_attention_heads = 4, num_query_groups = 4, kv_channels = 6,
+    ffn_hidden_size = 32, dtype = "f32" }, 1)
 end
 
 local function llama(groups)
-  return weights_of { hidden_size = 32, num_attention_heads = 8, num_query_groups = groups or 4, kv_channels = 4,
-    ffn_hidden_size = 20, dtype = "f32", normalization = "RMSNorm", gated_linear_unit = true,
-    position_embedding_type = "rope", rotary_base = 500, max_position_embeddings = 16, add_bias_linear = false }
+  return reference.with_weights({ hidden_size = 32, num_attention_heads = 8, num_query_groups = groups or 4,
+    kv_channels = 4, ffn_hidden_size = 20, dtype = "f32", normalization = "RMSNorm", gated_linear_unit = true,
+    position_embedding_type = "rope", rotary_base = 500, max_position_embeddings = 16, add_bias_linear = false }, 2)
 end
 
 -- ---- tests ----
@@ -130,8 +50,8 @@ local TestPrefill = {}
 function TestPrefill:test_layers_of_GPT_and_Llama_equal_the_reference()
   for what, o in pairs { gpt = gpt(), llama = llama() } do
     for _, case in ipairs { { 5, 3, 1 }, { 5, 3, 4 }, { 7, 1, 2 } } do -- sequence, batch, ranks
-      local x, n = random(30, 1, case[1], case[2], o.hidden_size), case[3]
-      local expected = each_user(layer, x, o)
+      local x, n = random(30, case[1], case[2], o.hidden_size), case[3]
+      local expected = reference.each_user(reference.layer, x, o)
       ranks(n, function(rank)
         local got = tp.TransformerLayer(o)(torch.from_numpy(x))
         lu.assertEquals(got.shape, x.shape)
@@ -143,23 +63,24 @@ end
 
 function TestPrefill:test_many_positions_are_taken_in_blocks()
   -- 300 positions: blocks of 256 keys, several of queries; more units than PEs
-  local o = weights_of { hidden_size = 8, num_attention_heads = 2, num_query_groups = 1, kv_channels = 4,
-    ffn_hidden_size = 8, dtype = "f32" }
-  local x = random(31, 1, 300, 1, 8)
+  local o = reference.with_weights({ hidden_size = 8, num_attention_heads = 2, num_query_groups = 1, kv_channels = 4,
+    ffn_hidden_size = 8, dtype = "f32" }, 3)
+  local x = random(31, 300, 1, 8)
   for _, causal in ipairs { true, false } do
     o.causal = causal
     ranks(1, function()
-      local got = tp.ParallelAttention(o)(torch.from_numpy(x)):numpy()
-      near(got, each_user(attention, x, o), "causal: " .. tostring(causal))
+      local got, expected = tp.ParallelAttention(o)(torch.from_numpy(x)), reference.each_user(reference.attention, x, o)
+      near(got:numpy(), expected, "causal: " .. tostring(causal))
     end)
   end
 end
 
 function TestPrefill:test_fewer_heads_of_keys_than_ranks()
   local o = llama(2)
-  local x = random(32, 1, 6, 2, o.hidden_size)
+  local x = random(32, 6, 2, o.hidden_size)
   ranks(4, function(rank)
-    near(tp.TransformerLayer(o)(torch.from_numpy(x)):numpy(), each_user(layer, x, o), "rank " .. rank)
+    local got = tp.TransformerLayer(o)(torch.from_numpy(x))
+    near(got:numpy(), reference.each_user(reference.layer, x, o), "rank " .. rank)
   end)
 end
 
@@ -168,7 +89,7 @@ local TestDecode = {}
 -- A prompt for every user, then token by token; user u has forgotten what is behind the first prompts[u].
 local function generates(o, n, prompts, tokens)
   local users, longest = #prompts, math.max(table.unpack(prompts))
-  local all, rows = random(33, 1, longest + tokens, users, o.hidden_size), {}
+  local all, rows = random(33, longest + tokens, users, o.hidden_size), {}
   -- what a user has seen at the end: its prompt, then the tokens
   for u = 1, users do
     local mine = all[{ {}, u - 1 }]
@@ -184,7 +105,7 @@ local function generates(o, n, prompts, tokens)
     for token = 0, tokens - 1 do
       local got = block(torch.from_numpy(all[longest + token]:reshape { users, 1, o.hidden_size }), cache):numpy()
       for u = 1, users do
-        local expected = layer(rows[u][{ { 0, prompts[u] + token + 1 } }]:astype "f64", o)[prompts[u] + token]
+        local expected = reference.layer(rows[u][{ { 0, prompts[u] + token + 1 } }]:astype "f64", o)[prompts[u] + token]
         near(got[{ u - 1, 0 }], expected, ("rank %d of %d, token %d of user %d"):format(rank, n, token, u))
       end
     end
