@@ -12,7 +12,7 @@ static int check_rounds(lua_State *L, int index, const char *call)
     return rounds;
 }
 
-static int draw(lua_State *L, const char *call, kb_random_kind kind)
+static int draw(lua_State *L, const char *call, kb_philox_kind kind)
 {
     static const char *const names[] = {"seed", "offset", "n_rounds", NULL};
     int is_integer;

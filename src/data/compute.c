@@ -368,7 +368,7 @@ uint32_t kb_compute_passes(const kb_compute *c)
     case KB_COMPUTE_BITCAST:
         return 0;
     case KB_COMPUTE_RANDOM:
-        return kb_random_passes((kb_random_kind)c->op, (int)c->count);
+        return kb_philox_passes((kb_philox_kind)c->op, (int)c->count);
     case KB_COMPUTE_HISTOGRAM:
         return 2; /* a lane reads one of its own counts, and writes it */
     default:

@@ -32,7 +32,7 @@ typedef enum kb_compute_kind {
     KB_COMPUTE_NARROW,   /* axis, `count` elements from `start` */
     KB_COMPUTE_GATHER,   /* in: elements, indices; axis */
     KB_COMPUTE_ARANGE,   /* from `start` in steps of 1 */
-    KB_COMPUTE_RANDOM,   /* op: kb_random_kind; in: offsets; seed `start`, `count` rounds */
+    KB_COMPUTE_RANDOM,   /* op: kb_philox_kind; in: offsets; seed `start`, `count` rounds */
     KB_COMPUTE_HISTOGRAM /* in: elements, perhaps a mask; `count` bins */
 } kb_compute_kind;
 

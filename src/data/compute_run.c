@@ -176,7 +176,8 @@ static int run_kind(const kb_compute *c, kb_array **out, kb_err *err)
     case KB_COMPUTE_CAT:
         return run_cat(c, out, err);
     case KB_COMPUTE_RANDOM:
-        return kb_random((kb_random_kind)c->op, (uint64_t)c->start, (int)c->count, a, out, err);
+        return kb_philox_draw((kb_philox_kind)c->op, (uint64_t)c->start, (int)c->count, a, out,
+                              err);
     case KB_COMPUTE_HISTOGRAM:
         return run_histogram(c, out, err);
     default:

@@ -37,7 +37,7 @@ static float normal(uint32_t first, uint32_t second)
     return sqrtf(square) * (float)kb_cos((double)angle);
 }
 
-static void put(kb_random_kind kind, const uint32_t bits[4], kb_array *out, size_t i)
+static void put(kb_philox_kind kind, const uint32_t bits[4], kb_array *out, size_t i)
 {
     if (kind == KB_RANDINT)
         ((uint32_t *)out->data)[i] = bits[0];
@@ -45,8 +45,8 @@ static void put(kb_random_kind kind, const uint32_t bits[4], kb_array *out, size
         ((float *)out->data)[i] = kind == KB_RAND ? uniform(bits[0]) : normal(bits[0], bits[1]);
 }
 
-int kb_random(kb_random_kind kind, uint64_t seed, int rounds, const kb_array *offset,
-              kb_array **out, kb_err *err)
+int kb_philox_draw(kb_philox_kind kind, uint64_t seed, int rounds, const kb_array *offset,
+                   kb_array **out, kb_err *err)
 {
     kb_dtype dtype = kind == KB_RANDINT ? KB_U32 : KB_F32;
     int status = kb_array_create(dtype, offset->rank, offset->shape, out, err);
@@ -64,7 +64,7 @@ int kb_random(kb_random_kind kind, uint64_t seed, int rounds, const kb_array *of
     return KB_OK;
 }
 
-uint32_t kb_random_passes(kb_random_kind kind, int rounds)
+uint32_t kb_philox_passes(kb_philox_kind kind, int rounds)
 {
     /* UNIFORM: compare, negate, subtract, choose, convert, multiply. A normal number takes two, a
      * maximum, three multiplications, and logarithm, square root and cosine of 4 each. */

@@ -6,22 +6,22 @@
 
 #include "data/array.h"
 
-typedef enum kb_random_kind {
+typedef enum kb_philox_kind {
     KB_RANDINT, /* u32 */
     KB_RAND,    /* f32, in [0, 1) */
     KB_RANDN    /* f32, normal (Box and Muller 1958) */
-} kb_random_kind;
+} kb_philox_kind;
 
 enum { KB_PHILOX_ROUNDS = 10, KB_PHILOX_ROUNDS_MAX = 100 };
 
 void kb_philox4x32(const uint32_t counter[4], const uint32_t key[2], int rounds, uint32_t out[4]);
 
 /* One number for each of the integers at `offset`, which are the counters; the seed is the key. */
-int kb_random(kb_random_kind kind, uint64_t seed, int rounds, const kb_array *offset,
-              kb_array **out, kb_err *err);
+int kb_philox_draw(kb_philox_kind kind, uint64_t seed, int rounds, const kb_array *offset,
+                   kb_array **out, kb_err *err);
 
 /* Passes of a vector engine: a round is two multiplications, their high halves, and four times
  * exclusive or; then what makes floats of integers. */
-uint32_t kb_random_passes(kb_random_kind kind, int rounds);
+uint32_t kb_philox_passes(kb_philox_kind kind, int rounds);
 
 #endif

@@ -46,7 +46,7 @@ static void the_offset_is_the_counter_and_the_seed_the_key(void **state)
     const uint32_t key[2] = {0x76543210, 0xfedcba98};
     const uint32_t counters[][4] = {{7, 0, 0, 0}, {0x9abcdef0, 0x12345678, 0, 0}, {~0u, ~0u, 0, 0}};
     kb_array *offset = of_i64(numbers, 3), *narrow, *out;
-    assert_int_equal(kb_random(KB_RANDINT, seed, 10, offset, &out, NULL), 0);
+    assert_int_equal(kb_philox_draw(KB_RANDINT, seed, 10, offset, &out, NULL), 0);
     uint32_t expected[4];
     for (int i = 0; i < 3; i++) {
         kb_philox4x32(counters[i], key, 10, expected);
@@ -54,7 +54,7 @@ static void the_offset_is_the_counter_and_the_seed_the_key(void **state)
     }
     kb_array_release(out);
     assert_int_equal(kb_array_cast(offset, KB_I8, &narrow, NULL), 0);
-    assert_int_equal(kb_random(KB_RANDINT, seed, 10, narrow, &out, NULL), 0);
+    assert_int_equal(kb_philox_draw(KB_RANDINT, seed, 10, narrow, &out, NULL), 0);
     kb_philox4x32((const uint32_t[]){~0u, 0, 0, 0}, key, 10, expected);
     assert_int_equal(((uint32_t *)out->data)[2], expected[0]);
     kb_array_release(out);
