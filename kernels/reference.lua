@@ -15,6 +15,30 @@ function M.bias_gelu(x, bias)
   return y * 0.5 * (1 + np.erf(y / math.sqrt(2)))
 end
 
+-- The first word of Philox4x32-10 for that counter (Salmon et al. 2011).
+local function philox(seed, counter)
+  local low = 0xffffffff
+  local c0, c1, c2, c3, k0, k1 = counter & low, counter >> 32, 0, 0, seed & low, seed >> 32
+  for _ = 1, 10 do
+    local a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+    c0, c1, c2, c3 = (b >> 32) ~ c1 ~ k0, b & low, (a >> 32) ~ c3 ~ k1, a & low
+    k0, k1 = (k0 + 0x9E3779B9) & low, (k1 + 0xBB67AE85) & low
+  end
+  return c0
+end
+
+--- x / (1 - p), and 0 where the number of an element, by its place in x, is below p. Within 2^-24 of p it matters how a
+--- number was rounded.
+function M.dropout(x, p, seed)
+  local out = {}
+  for i, value in ipairs(x:flatten():astype("f64"):tolist()) do
+    local bits = philox(seed, i - 1)
+    local unit = (bits < 1 << 31 and bits or (1 << 32) - 1 - bits) / (1 << 31)
+    out[i] = unit >= p and value / (1 - p) or 0
+  end
+  return np.array(out, "f64"):reshape(x.shape)
+end
+
 --- Along the last axis.
 function M.softmax(x)
   x = wide(x)

@@ -104,6 +104,19 @@ function TestRows:test_softmax()
   end
 end
 
+-- The mask is that of the whole tensor, however it is cut.
+function TestRows:test_dropout()
+  for _, dtype in ipairs(DTYPES) do
+    for _, rows in ipairs { { 1, 1 }, { 3, 33 } } do
+      for _, p in ipairs { 0, 0.25 } do
+        each_place { name = "dropout", dtype = dtype, options = { 2, p, -7 },
+          inputs = function(parts) return { random(1, { rows[1] * parts, rows[2] }, dtype) } end,
+          expected = function(x) return reference.dropout(x, p, -7) end, tolerance = elementwise(dtype) }
+      end
+    end
+  end
+end
+
 function TestRows:test_softmax_of_large_numbers_does_not_overflow()
   each_place { name = "softmax", dtype = "f16", options = { 4 },
     inputs = function(parts) return { random(1, { parts, 33 }, "f16") * 1000 } end,
