@@ -8,6 +8,9 @@
 /* Of the elements, and of what malloc gives. */
 enum { ALIGN = 64, MALLOC_ALIGN = 16 };
 
+/* Bytes from which on elements have contents of their own. malloc uses smaller blocks again. */
+enum { LARGE = 4 << 20 };
+
 char *kb_shape_text(int rank, const size_t *shape, char text[KB_SHAPE_TEXT])
 {
     size_t used = 1;
@@ -80,7 +83,7 @@ static kb_array *allocate_over(kb_contents *contents, void *data)
 
 static kb_array *allocate(size_t nbytes, bool zero)
 {
-    if (nbytes >= KB_CONTENTS_LARGE) {
+    if (nbytes >= LARGE) {
         kb_contents *contents = zero ? kb_contents_zeros(nbytes) : kb_contents_create(nbytes);
         return contents ? allocate_over(contents, contents->data) : NULL;
     }

@@ -14,9 +14,9 @@
 /* Data lie at a multiple of this. */
 enum { KB_CONTENTS_ALIGN = 64 };
 
-/* From this size on contents are mapped on their own, in large pages where the system has them: a
- * fault for every 4 KB would cost more than the copy that touches them. */
-enum { KB_CONTENTS_LARGE = 4 << 20 };
+/* From this size on, that of a large page where the system has them, contents are mapped on their
+ * own: a fault for every 4 KB would cost more than the copy that touches them. */
+enum { KB_CONTENTS_LARGE = 2 << 20 };
 
 typedef struct kb_contents {
     atomic_uint refs;

@@ -194,7 +194,7 @@ static int check(const kb_gemm *g, kb_err *err)
 {
     kb_dtype acc = kb_gemm_acc(g->in_a);
     size_t b_rows = g->b_transposed ? g->n : g->k, b_row = g->b_transposed ? g->k : g->n;
-    if (!kb_gemm_takes(g->in_a, g->in_b))
+    if (kb_gemm_acc(g->in_b) != acc)
         return kb_fail(err, KB_EINVAL, "matrix product: operands of %s and %s",
                        kb_dtype_name(g->in_a), kb_dtype_name(g->in_b));
     if (kb_dtype_is_float(g->out) != kb_dtype_is_float(acc) || g->out == KB_BOOL)

@@ -6,11 +6,11 @@
  * rounded separately (no fused multiply-add). Hence a product split along k, each part handing its
  * result to the next as `acc`, has the bits of the whole.
  *
- * A and B have one type, or two types of 8-bit floats. Accumulator types: f32 for 8-bit floats,
- * f16, bf16, f32; f64 for f64; i32, wrapping, for 8- and 16-bit integers and bool; i64, wrapping,
- * for wider ones. C may have the accumulator's type or any type of the same kind, into which each
- * finished accumulator is rounded once (integers keep their low bits). NaN results are the quiet
- * NaN without sign or payload.
+ * Accumulator types: f32 for 8-bit floats, f16, bf16, f32; f64 for f64; i32, wrapping, for 8- and
+ * 16-bit integers and bool; i64, wrapping, for wider ones. A and B may have different types of one
+ * accumulator's, which holds the values of both exactly. C may have the accumulator's type or any
+ * type of the same kind, into which each finished accumulator is rounded once (integers keep their
+ * low bits). NaN results are the quiet NaN without sign or payload.
  *
  * Row-major blocks: a pointer and the elements from one row to the next, so that parts of larger
  * matrices can be multiplied where they lie. C may be the very block `acc` if type and stride
@@ -47,7 +47,7 @@ kb_dtype kb_gemm_acc(kb_dtype in);
 /* Does the CPU have what the level needs? */
 bool kb_gemm_level_supported(kb_gemm_level level);
 
-/* Whether there are products of operands of those types. */
+/* Whether kernels have products of operands of those types: of one, or two of 8-bit floats. */
 bool kb_gemm_takes(kb_dtype in_a, kb_dtype in_b);
 
 /* KB_EINVAL if strides are shorter than rows or the types do not go together. */

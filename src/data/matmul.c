@@ -117,6 +117,12 @@ static int product(const kb_array *a, const kb_array *b, kb_dtype out_type, kb_e
     return code;
 }
 
+/* What the promoted type's accumulator holds need not be promoted first. */
+static bool needs_cast(const kb_array *array, kb_dtype promoted)
+{
+    return kb_gemm_acc(array->dtype) != kb_gemm_acc(promoted);
+}
+
 int kb_matmul(const kb_array *a, const kb_array *b, int out_type, kb_executor *executor,
               kb_array **out, kb_err *err)
 {
@@ -134,9 +140,9 @@ int kb_matmul(const kb_array *a, const kb_array *b, int out_type, kb_executor *e
     kb_dtype to = out_type >= 0 ? (kb_dtype)out_type : in == KB_BOOL ? KB_I32 : in;
     kb_array *x = NULL, *y = NULL;
     int code = 0;
-    if (a->dtype != in && (code = kb_array_cast(a, in, &x, err)) == 0) a = x;
-    if (code == 0 && b->dtype != in && (code = kb_array_cast(b, in, &y, err)) == 0) b = y;
-    if (code == 0) code = product(a, b, to, executor, out, err);
+    if (needs_cast(a, in)) code = kb_array_cast(a, in, &x, err);
+    if (code == 0 && needs_cast(b, in)) code = kb_array_cast(b, in, &y, err);
+    if (code == 0) code = product(x ? x : a, y ? y : b, to, executor, out, err);
     kb_array_release(x);
     kb_array_release(y);
     return code;
