@@ -1,33 +1,13 @@
-#include "data/fmath.h"
+#include "data/fmath_parts.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-#define LN2         0x1.62e42fefa39efp-1
-#define LN2_HIGH    0x1.62e42fefa2000p-1 /* 40 bits: times an exponent it is exact */
-#define LN2_LOW     0x1.9ef35793c7673p-41
-#define LOG2_E      0x1.71547652b82fep+0
-#define TWO_SQRT_PI 0x1.20dd750429b6dp+0 /* 2 / sqrt(pi) */
-
 /* An unevaluated sum: high carries the value, low what rounding took from it. */
 typedef struct pair {
     double high, low;
 } pair;
-
-static uint64_t bits_of(double x)
-{
-    uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static double of_bits(uint64_t bits)
-{
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 /* a + b exactly, for |a| >= |b| (Dekker 1971). */
 static pair fast_two_sum(double a, double b)
@@ -49,25 +29,7 @@ static double scale(double x, int k)
 {
     for (; k > 1000; k -= 1000) x *= 0x1p1000;
     for (; k < -1000; k += 900) x *= 0x1p-900;
-    return x * of_bits((uint64_t)(k + 1023) << 52);
-}
-
-/* e^r - 1 for |r| <= ln 2 / 2: the Taylor series, whose next term is below 2^-57 of the result. */
-static double expm1_series(double r)
-{
-    double p = 1.0 / 6227020800;
-    p = p * r + 1.0 / 479001600;
-    p = p * r + 1.0 / 39916800;
-    p = p * r + 1.0 / 3628800;
-    p = p * r + 1.0 / 362880;
-    p = p * r + 1.0 / 40320;
-    p = p * r + 1.0 / 5040;
-    p = p * r + 1.0 / 720;
-    p = p * r + 1.0 / 120;
-    p = p * r + 1.0 / 24;
-    p = p * r + 1.0 / 6;
-    p = p * r + 0.5;
-    return r + r * r * p;
+    return x * kb_double_of_bits((uint64_t)(k + 1023) << 52);
 }
 
 /* e^(x + low), x within the range where the result neither overflows nor vanishes. */
@@ -75,7 +37,7 @@ static double exp_core(double x, double low)
 {
     double k = floor(x * LOG2_E + 0.5);
     double r = (x - k * LN2_HIGH) - (k * LN2_LOW - low);
-    return scale(1 + expm1_series(r), (int)k);
+    return scale(1 + kb_expm1_series(r), (int)k);
 }
 
 double kb_exp(double x)
@@ -92,7 +54,7 @@ double kb_exp2(double x)
     if (x >= 1024) return INFINITY;
     if (x < -1076) return 0;
     double k = floor(x + 0.5);
-    return scale(1 + expm1_series((x - k) * LN2), (int)k);
+    return scale(1 + kb_expm1_series((x - k) * LN2), (int)k);
 }
 
 /* Split a positive finite x into 2^k * m, m in [sqrt(1/2), sqrt(2)). */
@@ -103,29 +65,12 @@ static double split(double x, int *k)
         x *= 0x1p54;
         shift = -54;
     }
-    uint64_t bits = bits_of(x);
+    uint64_t bits = kb_double_bits(x);
     *k = (int)(bits >> 52) - 1023 + shift;
-    double m = of_bits((bits & 0xfffffffffffffu) | 0x3ff0000000000000u);
+    double m = kb_double_of_bits((bits & 0xfffffffffffffu) | 0x3ff0000000000000u);
     if (m < 0x1.6a09e667f3bcdp+0) return m;
     ++*k;
     return m * 0.5;
-}
-
-/* (ln((1 + s) / (1 - s)) - 2s) / s = 2 z/3 + 2 z^2/5 + … with z = s^2 < 0.0295. */
-static double log_tail(double z)
-{
-    double p = 2.0 / 23;
-    p = p * z + 2.0 / 21;
-    p = p * z + 2.0 / 19;
-    p = p * z + 2.0 / 17;
-    p = p * z + 2.0 / 15;
-    p = p * z + 2.0 / 13;
-    p = p * z + 2.0 / 11;
-    p = p * z + 2.0 / 9;
-    p = p * z + 2.0 / 7;
-    p = p * z + 2.0 / 5;
-    p = p * z + 2.0 / 3;
-    return p * z;
 }
 
 static int log_special(double x, double *result)
@@ -140,10 +85,8 @@ double kb_log(double x)
     double special;
     if (log_special(x, &special)) return special;
     int k;
-    double f = split(x, &k) - 1, s = f / (2 + f), half = 0.5 * f * f;
-    /* 2s = f - half + s * half, and f is exact: only small terms carry rounding errors. */
-    double correction = s * (half + log_tail(s * s)) + k * LN2_LOW;
-    return k * LN2_HIGH - ((half - correction) - f);
+    double m = split(x, &k);
+    return kb_log_of_parts(m, k);
 }
 
 double kb_log2(double x)
@@ -163,7 +106,7 @@ static pair log_pair(double x)
     double s = f / d;
     pair sd = two_product(s, d);
     double s_low = (((f - sd.high) - sd.low) - s * d_low) / d;
-    pair sum = fast_two_sum(2 * s, 2 * s_low + s * log_tail(s * s));
+    pair sum = fast_two_sum(2 * s, 2 * s_low + s * kb_log_tail(s * s));
     if (k == 0) return sum;
     pair total = fast_two_sum(k * LN2_HIGH, sum.high);
     return fast_two_sum(total.high, total.low + (sum.low + k * LN2_LOW));
@@ -200,7 +143,7 @@ double kb_pow(double x, double y)
 static double expm1_positive(double x)
 {
     double k = floor(x * LOG2_E + 0.5);
-    double p = expm1_series((x - k * LN2_HIGH) - k * LN2_LOW);
+    double p = kb_expm1_series((x - k * LN2_HIGH) - k * LN2_LOW);
     double power = scale(1, (int)k);
     return power * p + (power - 1);
 }

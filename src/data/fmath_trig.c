@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "data/fmath.h"
+#include "data/fmath_parts.h"
 
 __extension__ typedef unsigned __int128 u128;
 
@@ -13,18 +13,12 @@ typedef struct reduced {
     int quadrant;  /* modulo 4 */
 } reduced;
 
-/* pi/2 in pieces: the first two have 33 bits, so that times a 20-bit count they are exact. */
-#define PI_2_A 0x1.921fb54400000p+0
-#define PI_2_B 0x1.0b4611a600000p-34
-#define PI_2_C 0x1.3198a2e037073p-69
-
 static reduced reduce_small(double x)
 {
-    double k = floor(x * 0x1.45f306dc9c883p-1 + 0.5);
-    double y = x - k * PI_2_A, w = k * PI_2_B, r = y - w;
-    double low = ((y - r) - w) - k * PI_2_C;
-    double sum = r + low;
-    return (reduced){sum, low - (sum - r), (int)((int64_t)k & 3)};
+    reduced y;
+    double k = kb_quarter_turns(x, &y.r, &y.low);
+    y.quadrant = (int)((int64_t)k & 3);
+    return y;
 }
 
 /* 64 bits of 2/pi beginning at the bit of weight 2^-first; bits before the point are zero. */
@@ -86,39 +80,13 @@ static reduced reduce(double x)
     return out;
 }
 
-static double sin_series(double r, double low)
-{
-    double z = r * r, p = 1.0 / 355687428096000;
-    p = p * z - 1.0 / 1307674368000;
-    p = p * z + 1.0 / 6227020800;
-    p = p * z - 1.0 / 39916800;
-    p = p * z + 1.0 / 362880;
-    p = p * z - 1.0 / 5040;
-    p = p * z + 1.0 / 120;
-    p = p * z - 1.0 / 6;
-    return r + (r * z * p + low * (1 - 0.5 * z));
-}
-
-static double cos_series(double r, double low)
-{
-    double z = r * r, p = 1.0 / 20922789888000;
-    p = p * z - 1.0 / 87178291200;
-    p = p * z + 1.0 / 479001600;
-    p = p * z - 1.0 / 3628800;
-    p = p * z + 1.0 / 40320;
-    p = p * z - 1.0 / 720;
-    p = p * z + 1.0 / 24;
-    double half = 0.5 * z, one = 1 - half;
-    return one + (((1 - one) - half) + (z * z * p - r * low));
-}
-
 /* sin(x + turn * pi/2) */
 static double circular(double x, int turn)
 {
     if (!(fabs(x) < INFINITY)) return NAN;
     reduced y = reduce(x);
     int quadrant = (y.quadrant + turn) & 3;
-    double value = quadrant & 1 ? cos_series(y.r, y.low) : sin_series(y.r, y.low);
+    double value = quadrant & 1 ? kb_cos_series(y.r, y.low) : kb_sin_series(y.r, y.low);
     return quadrant & 2 ? -value : value;
 }
 

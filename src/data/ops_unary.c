@@ -1,6 +1,7 @@
 #include <math.h>
 
 #include "data/fmath.h"
+#include "data/fmath_many.h"
 #include "data/ops_span.h"
 
 typedef void (*unary_fn)(size_t n, const void *x, void *z);
@@ -43,15 +44,25 @@ FLOAT_LOOPS(sqrt, a < 0 ? (float)NAN : sqrtf(a), a < 0 ? (double)NAN : sqrt(a))
  * shorter the double result is far more precise than the type, and is rounded once. */
 LOOP(rsqrt, double, double, one_nan(1 / sqrt(a)))
 LOOP(reciprocal, double, double, 1 / a)
-LOOP(exp_all, double, double, one_nan(kb_exp(a)))
 LOOP(exp2_all, double, double, one_nan(kb_exp2(a)))
-LOOP(log_all, double, double, one_nan(kb_log(a)))
 LOOP(log2_all, double, double, one_nan(kb_log2(a)))
-LOOP(sin_all, double, double, one_nan(kb_sin(a)))
-LOOP(cos_all, double, double, one_nan(kb_cos(a)))
-LOOP(tanh_all, double, double, one_nan(kb_tanh(a)))
 LOOP(erf_all, double, double, one_nan(kb_erf(a)))
-LOOP(sigmoid_all, double, double, one_nan(kb_sigmoid(a)))
+
+#define MANY(name, call)                                                                           \
+    static void name(size_t n, const void *xs, void *zs)                                           \
+    {                                                                                              \
+        double *z = zs;                                                                            \
+        call;                                                                                      \
+        for (size_t i = 0; i < n; i++) z[i] = one_nan(z[i]);                                       \
+    }
+
+/* Up to a chunk. */
+MANY(exp_all, kb_exp_many(n, xs, z))
+MANY(log_all, kb_log_many(n, xs, z))
+MANY(tanh_all, kb_tanh_many(n, xs, z))
+MANY(sigmoid_all, kb_sigmoid_many(n, xs, z))
+MANY(sin_all, double other[KB_CHUNK]; kb_sin_cos_many(n, xs, z, other))
+MANY(cos_all, double other[KB_CHUNK]; kb_sin_cos_many(n, xs, other, z))
 
 LOOP(neg_int, uint64_t, uint64_t, 0 - a)
 LOOP(not_int, uint64_t, uint64_t, ~a)

@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-#include "data/fmath.h"
+#include "data/fmath_many.h"
 
 /* Elements of a part, which one thread draws, and of a step within it. Both are even: normal
  * numbers come in pairs. */
@@ -78,12 +78,20 @@ void kb_random_uniform(kb_rng *rng, kb_array *array, kb_executor *executor)
 
 static void draw_normal(kb_rng *rng, kb_dtype dtype, void *to, size_t n)
 {
-    double numbers[STEP];
-    for (size_t i = 0; i < n; i += 2) {
-        double radius = sqrt(-2 * kb_log(1 - kb_rng_unit(rng))); /* 1 - u is never 0 */
-        double angle = 0x1.921fb54442d18p+2 * kb_rng_unit(rng);  /* 2 pi u */
-        numbers[i] = radius * kb_cos(angle);
-        if (i + 1 < n) numbers[i + 1] = radius * kb_sin(angle);
+    enum { PAIRS = STEP / 2 };
+    double unit[PAIRS] = {0}, logarithm[PAIRS], angle[PAIRS], sine[PAIRS], cosine[PAIRS],
+           numbers[STEP];
+    size_t pairs = (n + 1) / 2;
+    for (size_t i = 0; i < pairs; i++) {
+        unit[i] = 1 - kb_rng_unit(rng);                     /* never 0 */
+        angle[i] = 0x1.921fb54442d18p+2 * kb_rng_unit(rng); /* 2 pi u */
+    }
+    kb_log_many(pairs, unit, logarithm);
+    kb_sin_cos_many(pairs, angle, sine, cosine);
+    for (size_t i = 0; i < pairs; i++) {
+        double radius = sqrt(-2 * logarithm[i]);
+        numbers[2 * i] = radius * cosine[i];
+        numbers[2 * i + 1] = radius * sine[i];
     }
     kb_convert(dtype, to, KB_F64, numbers, n);
 }

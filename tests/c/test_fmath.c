@@ -4,9 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdbool.h>
+#include <string.h>
 
 #include "base/rng.h"
 #include "data/fmath.h"
+#include "data/fmath_many.h"
 
 /* Distance in units of the last place of a double near `want`. */
 static double units(double got, long double want)
@@ -24,6 +27,12 @@ typedef long double (*reference)(long double);
 static long double sigmoidl(long double x)
 {
     return 1 / (1 + expl(-x));
+}
+
+/* The same bits, or both a NaN. */
+static bool same(double a, double b)
+{
+    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
 }
 
 /* Arguments of either sign up to `limit`, spread over `octaves` powers of two. */
@@ -120,9 +129,43 @@ static void special_values_are_those_of_c11_annex_f(void **state)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) assert_true(isnan(all[i](NAN)));
 }
 
+/* Blocks of 64 and a rest, of ordinary numbers and with some that are not. */
+static void many_numbers_give_the_bits_that_each_gives(void **state)
+{
+    (void)state;
+    enum { N = 64 * 40 + 7 };
+    static const double ODD[] = {0.0,     -0.0,    INFINITY, -INFINITY, NAN,  0x1p-1074, 0x1p-1030,
+                                 -745.13, -745.15, -700,     700,       22.0, 0x1p20,    0x1p60};
+    static const struct {
+        void (*many)(size_t n, const double *x, double *z);
+        function one;
+    } CASES[] = {{kb_exp_many, kb_exp},
+                 {kb_log_many, kb_log},
+                 {kb_tanh_many, kb_tanh},
+                 {kb_sigmoid_many, kb_sigmoid}};
+    static double x[N], z[N], other[N];
+    kb_rng rng = {9};
+    for (int octaves = 1; octaves <= 70; octaves++) {
+        double limit = octaves % 2 ? 30 : 760;
+        for (int i = 0; i < N; i++) x[i] = argument(&rng, limit, octaves);
+        for (int i = 0; octaves % 3 == 0 && i < N; i++) x[i] = fabs(x[i]);
+        size_t odd = sizeof ODD / sizeof *ODD;
+        for (size_t i = 0; i < odd; i++) x[kb_rng_below(&rng, N)] = ODD[i];
+        for (size_t f = 0; f < sizeof CASES / sizeof *CASES; f++) {
+            CASES[f].many(N, x, z);
+            for (int i = 0; i < N; i++) other[i] = CASES[f].one(x[i]);
+            for (int i = 0; i < N; i++) assert_true(same(z[i], other[i]));
+        }
+        kb_sin_cos_many(N, x, z, other);
+        for (int i = 0; i < N; i++)
+            assert_true(same(z[i], kb_sin(x[i])) && same(other[i], kb_cos(x[i])));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_numbers_give_the_bits_that_each_gives),
         cmocka_unit_test(functions_agree_with_the_c_librarys_long_double_ones),
         cmocka_unit_test(logarithms_agree_over_the_whole_range),
         cmocka_unit_test(powers_agree),
