@@ -253,6 +253,62 @@ static void copy_line(size_t size, size_t n, void *dst, size_t dst_step, const v
     }
 }
 
+#define COPY_TILE(type)                                                                            \
+    do {                                                                                           \
+        type *d = (type *)dst + i0 * rows_apart + j0;                                              \
+        const type *s = (const type *)src + j0 * columns_apart + i0;                               \
+        for (size_t i = 0; i < rows; i++)                                                          \
+            for (size_t j = 0; j < columns; j++) d[i * rows_apart + j] = s[j * columns_apart + i]; \
+    } while (0)
+
+/* Rows from columns, a tile at a time, so that what is read of a cache line is used while it is
+ * there. */
+static void transpose(size_t size, const size_t *shape, void *dst, size_t rows_apart,
+                      const void *src, size_t columns_apart)
+{
+    enum { TILE = 32 };
+    for (size_t i0 = 0; i0 < shape[0]; i0 += TILE)
+        for (size_t j0 = 0; j0 < shape[1]; j0 += TILE) {
+            size_t rows = shape[0] - i0 < TILE ? shape[0] - i0 : TILE;
+            size_t columns = shape[1] - j0 < TILE ? shape[1] - j0 : TILE;
+            if (size == 1)
+                COPY_TILE(uint8_t);
+            else if (size == 2)
+                COPY_TILE(kb_word16);
+            else if (size == 4)
+                COPY_TILE(kb_word32);
+            else
+                COPY_TILE(kb_word64);
+        }
+}
+
+static void copy_nested(size_t size, int rank, const size_t *shape, char *dst,
+                        const size_t *dst_strides, const char *src, const size_t *src_strides)
+{
+    if (rank == 1) {
+        if (shape[0]) copy_line(size, shape[0], dst, dst_strides[0], src, src_strides[0]);
+        return;
+    }
+    if (rank == 2 && dst_strides[1] == 1 && src_strides[0] == 1) {
+        transpose(size, shape, dst, dst_strides[0], src, src_strides[1]);
+        return;
+    }
+    for (size_t i = 0; i < shape[0]; i++)
+        copy_nested(size, rank - 1, shape + 1, dst + i * dst_strides[0] * size, dst_strides + 1,
+                    src + i * src_strides[0] * size, src_strides + 1);
+}
+
+typedef struct nest {
+    size_t extent[KB_MAX_RANK], to[KB_MAX_RANK], from[KB_MAX_RANK];
+} nest;
+
+static void swap_loops(nest *n, int a, int b)
+{
+    size_t extent = n->extent[a], to = n->to[a], from = n->from[a];
+    n->extent[a] = n->extent[b], n->to[a] = n->to[b], n->from[a] = n->from[b];
+    n->extent[b] = extent, n->to[b] = to, n->from[b] = from;
+}
+
 void kb_copy_strided(size_t size, int rank, const size_t *shape, void *dst,
                      const size_t *dst_strides, const void *src, const size_t *src_strides)
 {
@@ -260,13 +316,13 @@ void kb_copy_strided(size_t size, int rank, const size_t *shape, void *dst,
         memcpy(dst, src, size);
         return;
     }
-    if (rank == 1) {
-        if (shape[0]) copy_line(size, shape[0], dst, dst_strides[0], src, src_strides[0]);
-        return;
-    }
-    char *d = dst;
-    const char *s = src;
-    for (size_t i = 0; i < shape[0]; i++)
-        kb_copy_strided(size, rank - 1, shape + 1, d + i * dst_strides[0] * size, dst_strides + 1,
-                        s + i * src_strides[0] * size, src_strides + 1);
+    nest n;
+    memcpy(n.extent, shape, (size_t)rank * sizeof *shape);
+    memcpy(n.to, dst_strides, (size_t)rank * sizeof *n.to);
+    memcpy(n.from, src_strides, (size_t)rank * sizeof *n.from);
+    /* The loop along which the source's elements are adjacent becomes the last but one, unless it
+     * is the last: the order of the others does not matter. */
+    for (int i = 0; n.from[rank - 1] != 1 && i < rank - 2; i++)
+        if (n.from[i] == 1 && n.extent[i] > 1) swap_loops(&n, i, rank - 2);
+    copy_nested(size, rank, n.extent, dst, n.to, src, n.from);
 }

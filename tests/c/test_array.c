@@ -162,6 +162,39 @@ static void concatenate_joins_along_an_axis(void **state)
     kb_array_release(parts[0]), kb_array_release(parts[1]);
 }
 
+/* Every order of three dimensions, ragged against tiles, of every element size: by index
+ * arithmetic. */
+static void permutations_of_large_arrays_move_every_element(void **state)
+{
+    (void)state;
+    static const int ORDERS[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                     {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    static const kb_dtype TYPES[] = {KB_U8, KB_U16, KB_U32, KB_U64};
+    static const size_t shape[3] = {37, 3, 70}, apart[3] = {210, 70, 1};
+    for (int t = 0; t < 4; t++) {
+        kb_array *a;
+        assert_int_equal(kb_array_create(TYPES[t], 3, shape, &a, NULL), 0);
+        for (uint64_t i = 0; i < a->count; i++)
+            kb_convert(TYPES[t], (char *)a->data + i * kb_dtype_size(TYPES[t]), KB_U64, &i, 1);
+        for (int o = 0; o < 6; o++) {
+            kb_array *b;
+            assert_int_equal(kb_array_permute(a, ORDERS[o], &b, NULL), 0);
+            size_t at = 0, index[3];
+            for (index[0] = 0; index[0] < b->shape[0]; index[0]++)
+                for (index[1] = 0; index[1] < b->shape[1]; index[1]++)
+                    for (index[2] = 0; index[2] < b->shape[2]; index[2]++, at++) {
+                        uint64_t from = 0, got;
+                        for (int d = 0; d < 3; d++) from += index[d] * apart[ORDERS[o][d]];
+                        size_t element = kb_dtype_size(TYPES[t]);
+                        kb_convert(KB_U64, &got, TYPES[t], (char *)b->data + at * element, 1);
+                        assert_true(got == (t ? from : from % 256)); /* 7,770 elements */
+                    }
+            kb_array_release(b);
+        }
+        kb_array_release(a);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +205,7 @@ int main(void)
         cmocka_unit_test(a_region_outside_is_refused),
         cmocka_unit_test(assignment_broadcasts_and_converts),
         cmocka_unit_test(permute_moves_dimensions),
+        cmocka_unit_test(permutations_of_large_arrays_move_every_element),
         cmocka_unit_test(reshape_keeps_the_elements_and_wants_their_number),
         cmocka_unit_test(concatenate_joins_along_an_axis),
     };
