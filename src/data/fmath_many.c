@@ -4,15 +4,7 @@
 
 #include "data/fmath_parts.h"
 
-#if defined(__x86_64__)
-#define HAVE_X86 1
-#endif
-
-/* Numbers at a time. */
-enum { BLOCK = 64 };
-
-/* Loops that are compiled for what the program needs and, below, for AVX2. */
-#define BODY static inline __attribute__((always_inline)) void
+enum { BLOCK = KB_FMATH_BLOCK };
 
 /* Up to here e^x needs one power of 2 that is a normal number. Below the other, it is 0. */
 #define EXP_LIMIT 690.0
@@ -36,7 +28,7 @@ static bool exp_fits(double x)
     return fabs(x) < EXP_LIMIT || x < EXP_NONE;
 }
 
-BODY exp_body(size_t n, const double *x, double *z)
+KB_LOOPS exp_body(size_t n, const double *x, double *z)
 {
     for (size_t i = 0; i < n; i++) z[i] = x[i] < EXP_NONE ? 0 : exp_within(x[i]);
 }
@@ -46,7 +38,7 @@ static bool sigmoid_fits(double x)
     return fabs(x) < EXP_LIMIT;
 }
 
-BODY sigmoid_body(size_t n, const double *x, double *z)
+KB_LOOPS sigmoid_body(size_t n, const double *x, double *z)
 {
     for (size_t i = 0; i < n; i++) {
         double e = exp_within(-fabs(x[i]));
@@ -59,7 +51,7 @@ static bool tanh_fits(double x)
     return x == x;
 }
 
-BODY tanh_body(size_t n, const double *x, double *z)
+KB_LOOPS tanh_body(size_t n, const double *x, double *z)
 {
     for (size_t i = 0; i < n; i++) {
         double a = fabs(x[i]), twice = 2 * (a < 22 ? a : 22);
@@ -76,7 +68,7 @@ static bool log_fits(double x)
     return x >= 0x1p-1022 && x < INFINITY;
 }
 
-BODY log_body(size_t n, const double *x, double *z)
+KB_LOOPS log_body(size_t n, const double *x, double *z)
 {
     for (size_t i = 0; i < n; i++) {
         uint64_t bits = kb_double_bits(x[i]);
@@ -92,7 +84,7 @@ static bool sin_cos_fits(double x)
     return fabs(x) < 0x1p20;
 }
 
-BODY sin_cos_body(size_t n, const double *x, double *sine, double *cosine)
+KB_LOOPS sin_cos_body(size_t n, const double *x, double *sine, double *cosine)
 {
     for (size_t i = 0; i < n; i++) {
         double r, low, k = kb_quarter_turns(x[i], &r, &low);
@@ -130,18 +122,15 @@ BODY sin_cos_body(size_t n, const double *x, double *sine, double *cosine)
 
 COMPILE(base, )
 
-#if HAVE_X86
-COMPILE(avx2, __attribute__((target("avx2"))))
-#define FOR_CPU(name) (__builtin_cpu_supports("avx2") ? name##_avx2 : name##_base)
-#else
-#define FOR_CPU(name) name##_base
+#ifdef KB_WITH_AVX2
+COMPILE(avx2, KB_WITH_AVX2)
 #endif
 
 /* A block with a number that does not fit is computed one by one. */
 #define MANY(name)                                                                                 \
     void kb_##name##_many(size_t n, const double *x, double *z)                                    \
     {                                                                                              \
-        void (*block)(size_t n, const double *x, double *z) = FOR_CPU(name);                       \
+        void (*block)(size_t n, const double *x, double *z) = KB_FOR_CPU(name);                    \
         for (size_t at = 0; at < n; at += BLOCK) {                                                 \
             size_t end = n - at < BLOCK ? n : at + BLOCK, fit = 0;                                 \
             for (size_t i = at; i < end; i++) fit += name##_fits(x[i]);                            \
@@ -159,7 +148,7 @@ MANY(log)
 
 void kb_sin_cos_many(size_t n, const double *x, double *sine, double *cosine)
 {
-    void (*block)(size_t n, const double *x, double *s, double *c) = FOR_CPU(sin_cos);
+    void (*block)(size_t n, const double *x, double *s, double *c) = KB_FOR_CPU(sin_cos);
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t end = n - at < BLOCK ? n : at + BLOCK, fit = 0;
         for (size_t i = at; i < end; i++) fit += sin_cos_fits(x[i]);

@@ -10,6 +10,7 @@ void kb_exp_many(size_t n, const double *x, double *z);
 void kb_log_many(size_t n, const double *x, double *z);
 void kb_tanh_many(size_t n, const double *x, double *z);
 void kb_sigmoid_many(size_t n, const double *x, double *z);
+void kb_erf_many(size_t n, const double *x, double *z);
 
 /* Sine and cosine of the same numbers; x, sine and cosine do not overlap. */
 void kb_sin_cos_many(size_t n, const double *x, double *sine, double *cosine);

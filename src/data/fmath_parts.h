@@ -9,11 +9,23 @@
 
 #include "data/fmath.h"
 
-#define LN2         0x1.62e42fefa39efp-1
-#define LN2_HIGH    0x1.62e42fefa2000p-1 /* 40 bits: times an exponent it is exact */
-#define LN2_LOW     0x1.9ef35793c7673p-41
-#define LOG2_E      0x1.71547652b82fep+0
-#define TWO_SQRT_PI 0x1.20dd750429b6dp+0 /* 2 / sqrt(pi) */
+#define LN2      0x1.62e42fefa39efp-1
+#define LN2_HIGH 0x1.62e42fefa2000p-1 /* 40 bits: times an exponent it is exact */
+#define LN2_LOW  0x1.9ef35793c7673p-41
+#define LOG2_E   0x1.71547652b82fep+0
+
+/* Loops that are compiled for what the program needs, and for AVX2. */
+#define KB_LOOPS static inline __attribute__((always_inline)) void
+
+#if defined(__x86_64__)
+#define KB_WITH_AVX2     __attribute__((target("avx2")))
+#define KB_FOR_CPU(name) (__builtin_cpu_supports("avx2") ? name##_avx2 : name##_base)
+#else
+#define KB_FOR_CPU(name) name##_base
+#endif
+
+/* Numbers at a time. */
+enum { KB_FMATH_BLOCK = 64 };
 
 /* pi/2 in pieces: the first two have 33 bits, so that times a 20-bit count they are exact. */
 #define PI_2_A 0x1.921fb54400000p+0

@@ -26,13 +26,20 @@ void kb_source_seek(kb_source *source, const kb_array *array, size_t offset, boo
     source->filled = 0;
 }
 
+/* Double what is there. */
 static void fill(kb_source *source, size_t n)
 {
-    size_t size = kb_dtype_size(source->to);
+    size_t size = kb_dtype_size(source->to), done = source->filled;
     char *buffer = (char *)&source->buffer;
-    if (source->filled == 0) kb_convert(source->to, buffer, source->from, source->data, 1);
-    for (size_t i = source->filled ? source->filled : 1; i < n; i++)
-        memcpy(buffer + i * size, buffer, size);
+    if (done == 0) {
+        kb_convert(source->to, buffer, source->from, source->data, 1);
+        done = 1;
+    }
+    while (done < n) {
+        size_t part = done < n - done ? done : n - done;
+        memcpy(buffer + done * size, buffer, part * size);
+        done += part;
+    }
     source->filled = n;
 }
 

@@ -46,7 +46,6 @@ LOOP(rsqrt, double, double, one_nan(1 / sqrt(a)))
 LOOP(reciprocal, double, double, 1 / a)
 LOOP(exp2_all, double, double, one_nan(kb_exp2(a)))
 LOOP(log2_all, double, double, one_nan(kb_log2(a)))
-LOOP(erf_all, double, double, one_nan(kb_erf(a)))
 
 #define MANY(name, call)                                                                           \
     static void name(size_t n, const void *xs, void *zs)                                           \
@@ -60,6 +59,7 @@ LOOP(erf_all, double, double, one_nan(kb_erf(a)))
 MANY(exp_all, kb_exp_many(n, xs, z))
 MANY(log_all, kb_log_many(n, xs, z))
 MANY(tanh_all, kb_tanh_many(n, xs, z))
+MANY(erf_all, kb_erf_many(n, xs, z))
 MANY(sigmoid_all, kb_sigmoid_many(n, xs, z))
 MANY(sin_all, double other[KB_CHUNK]; kb_sin_cos_many(n, xs, z, other))
 MANY(cos_all, double other[KB_CHUNK]; kb_sin_cos_many(n, xs, other, z))

@@ -142,6 +142,7 @@ static void many_numbers_give_the_bits_that_each_gives(void **state)
     } CASES[] = {{kb_exp_many, kb_exp},
                  {kb_log_many, kb_log},
                  {kb_tanh_many, kb_tanh},
+                 {kb_erf_many, kb_erf},
                  {kb_sigmoid_many, kb_sigmoid}};
     static double x[N], z[N], other[N];
     kb_rng rng = {9};
