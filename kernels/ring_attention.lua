@@ -1,96 +1,109 @@
--- Attention of a sequence that is cut over ranks: keys and values travel around the ring of ranks, both ways, and
--- every rank receives each of the other ranks' chunks once (Liu, Zaharia and Abbeel 2023).
+-- Attention of sequences that are cut over ranks: keys and values travel around the ring of ranks, both ways, and every
+-- rank receives each of the other ranks' chunks once (Liu, Zaharia and Abbeel 2023). Of one rank it is attention within
+-- a SIP.
 --
--- Rank r has positions [r n, (r + 1) n) of the sequence. q, out: (units, rows, D), cut over PEs by units (row_wise):
--- unit u is queries [p rows, (p + 1) rows) of head u // parts, with p = u % parts and parts = n / rows; so
--- (heads, n, D) in memory is what it takes. k, v: (groups, n, D), held whole by every PE, or cut such that a PE has
--- what its units need; heads / groups queries share a head of keys and values. A PE needs room for three times the
--- chunk of the heads that its units use.
+-- Rank r has positions [r n, (r + 1) n). qkv: [n, users, (heads + 2 groups) D], queries, then keys, then values, as one
+-- product leaves them; out: [n, users, heads D]; gathered: [n, users, ranks x 2 groups D], room for what the others
+-- send, nil for one rank. All are in one piece, or cut by rows over all PEs. A PE passes on the keys and values of its
+-- own rows, and leaves what it receives in its rows of `gathered`, where all PEs of its SIP read it. The queries are
+-- dealt to the PEs in blocks, head by head, there and back, so that with a causal mask each PE gets early ones, which
+-- see few keys, and late ones. heads / groups queries share a head of keys and values.
 --
--- options: {keys = how many are taken at a time, causal = whether queries see later keys}.
+-- options: {heads, groups, causal, rows, keys}: how many queries and keys are taken at a time.
 --
--- As an algorithm: torch.install_ipcq { algorithm = "kernels.ring_attention", ranks = "sip" } returns the kernel,
--- to be launched on every rank as kernel(q, k, v, out, options). Of one rank it is attention within a SIP.
+-- As an algorithm: torch.install_ipcq { algorithm = "kernels.ring_attention", ranks = "sip" } returns the kernel, to be
+-- launched on all PEs of every rank as kernel(qkv, gathered, out, options).
 local softmax = require "kernels.online_softmax"
 local tl = require "kernbench.tl"
 
 local M = { collective = "shift", topology = "ring_1d", description = "attention: keys and values around both ways" }
 
--- ---- what a PE computes ----
-
--- Its units: {group, first query (in the sequence), q}, with the running state.
-local function units_of(c, q, k)
-  local rows, n, d = q.shape[2], k.shape[2], q.shape[3]
-  local parts, groups = n // rows, k.global_shape[1]
-  tl.static_assert(n % rows == 0, ("ring_attention: %d positions are no multiple of %d rows"):format(n, rows))
-  local heads = q.global_shape[1] // parts
-  tl.static_assert(heads * parts == q.global_shape[1] and heads % groups == 0,
-    ("ring_attention: %d units of %d rows do not fit %d heads of keys of %d positions"):format(q.global_shape[1], rows,
-      groups, n))
-  local units = {}
-  for i = 0, q.shape[1] - 1 do
-    local unit = q.offset[1] + i
-    units[i + 1] = { group = unit // parts // (heads // groups), first = c.rank * n + unit % parts * rows,
-      q = tl.load_async(q + i * rows * d, { rows, d }) }
-  end
-  return units
+-- This PE among those of the launch, which is on all of a SIP, and their number.
+local function among_all()
+  return tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), tl.num_programs(0) * tl.num_programs(1)
 end
 
--- Which of the keys from `first_key` the queries of a unit see: false for none, nil for all.
-local function visible_of(unit, rows, first_key, keys)
-  if first_key > unit.first + rows - 1 then
-    return false
-  elseif first_key + keys - 1 <= unit.first then
+-- ---- what a PE computes ----
+
+-- What is known of the tensors, and this PE's blocks of queries: {first, rows, user, head, group, q}.
+local function about_of(c, qkv, options)
+  local n, users, width = table.unpack(qkv.global_shape)
+  local heads, groups, rows = options.heads, options.groups, options.rows
+  local d = width // (heads + 2 * groups)
+  tl.static_assert(d * (heads + 2 * groups) == width and heads % groups == 0,
+    ("ring_attention: rows of %d elements do not hold %d heads of queries that share %d of keys and of values evenly")
+      :format(width, heads, groups))
+  local about = { n = n, users = users, d = d, heads = heads, groups = groups, width = width, rank = c.rank,
+    world = c.world, scale = 1 / math.sqrt(d), causal = options.causal, keys = options.keys, units = {} }
+  local me, pes = among_all()
+  local count = -(-n // rows) * users * heads
+  for turn = 0, (count - 1) // pes do
+    local unit = turn * pes + (turn % 2 == 0 and me or pes - 1 - me)
+    if unit < count then
+      local first, user, head = unit // (users * heads) * rows, unit // heads % users, unit % heads
+      local block = { first = first, rows = math.min(rows, n - first), user = user, head = head,
+        group = head // (heads // groups) }
+      block.q = tl.load_async(qkv:whole() + (first * users + user) * width + head * d, { block.rows, d }, nil,
+        { users * width, 1 })
+      about.units[#about.units + 1] = block
+    end
+  end
+  for _, unit in ipairs(about.units) do unit.q = tl.wait(unit.q) end
+  return about
+end
+
+-- Which of the keys from `first_key` each of the queries from `first` sees; nil: all of them.
+local function visible_of(first, rows, first_key, keys)
+  if first_key + keys - 1 <= first then
     return nil
   end
-  local query = tl.expand_dims(tl.arange(unit.first, unit.first + rows), 1)
+  local query = tl.expand_dims(tl.arange(first, first + rows), 1)
   return tl.le(tl.arange(first_key, first_key + keys), query)
 end
 
--- A block of keys and values, for every unit that uses its head.
-local function attend(units, block, options, scale)
-  local columns
-  for _, unit in ipairs(units) do
-    local rows = unit.q.shape[1]
-    local visible
-    if options.causal then visible = visible_of(unit, rows, block.first, block.k.shape[1]) end
-    if unit.group == block.group and visible ~= false then
-      columns = columns or tl.trans(block.k)
-      local scores = tl.dot(unit.q, columns)
-      if visible then scores = tl.where(visible, scores, -math.huge) end
-      unit.state = softmax.step(unit.state, scores, scale, block.v)
-    end
+-- A block of queries attends to the keys of a chunk: {ptr =, width = of its rows, k =, v = columns, rank = whose}.
+local function attend(about, unit, chunk)
+  local d, users = about.d, about.users
+  local first, first_key = about.rank * about.n + unit.first, chunk.rank * about.n
+  local seen = about.causal and math.min(about.n, first + unit.rows - first_key) or about.n
+  local pitch, base = users * chunk.width, chunk.ptr + unit.user * chunk.width + unit.group * d
+  local function fetch(key)
+    local keys = math.min(about.keys, seen - key)
+    if keys <= 0 then return nil end
+    local at = base + key * pitch
+    return { n = keys, k = tl.load_async(at + chunk.k, { keys, d }, nil, { pitch, 1 }),
+      v = tl.load_async(at + chunk.v, { keys, d }, nil, { pitch, 1 }) }
+  end
+  local coming = fetch(0)
+  for key = 0, seen - 1, about.keys do
+    local here = coming
+    coming = fetch(key + about.keys)
+    local scores = tl.dot(unit.q, tl.trans(tl.wait(here.k)))
+    local visible = about.causal and visible_of(first, unit.rows, first_key + key, here.n)
+    if visible then scores = tl.where(visible, scores, -math.huge) end
+    unit.state = softmax.step(unit.state, scores, about.scale, tl.wait(here.v))
   end
 end
 
 -- ---- what travels ----
 
--- The blocks of a chunk that the units use: {group, first (in the chunk), count}.
-local function blocks_of(units, n, keys)
-  local list = {}
-  for group = units[1].group, units[#units].group do
-    for first = 0, n - 1, keys do
-      list[#list + 1] = { group = group, first = first, count = math.min(keys, n - first) }
-    end
+-- Wait until all PEs of the SIP are here: the PEs of a cube tell its first one, and these tell the first of all.
+local function barrier()
+  local pe, cube, pes, cubes = tl.program_id(0), tl.program_id(1), tl.num_programs(0), tl.num_programs(1)
+  if pe > 0 then
+    tl.signal({ pe = 0 }, 0)
+    tl.signal_wait(1)
+    return
   end
-  return list
-end
-
--- Begin to receive a block.
-local function post(direction, block, k)
-  local shape = { block.count, k.shape[3] }
-  return { tl.recv_async(direction, shape, k.dtype), tl.recv_async(direction, shape, k.dtype) }
-end
-
-local function send(direction, k, v)
-  tl.send(direction, k)
-  tl.send(direction, v)
-end
-
-local function load(k, v, block)
-  local d = k.shape[3]
-  local at = ((block.group - k.offset[1]) * k.shape[2] + block.first) * d
-  return { tl.load_async(k + at, { block.count, d }), tl.load_async(v + at, { block.count, d }) }
+  if pes > 1 then tl.signal_wait(0, pes - 1) end
+  if cube > 0 then
+    tl.signal({ cube = 0, pe = 0 }, 2)
+    tl.signal_wait(3)
+  elseif cubes > 1 then
+    tl.signal_wait(2, cubes - 1)
+    for other = 1, cubes - 1 do tl.signal({ cube = other, pe = 0 }, 3) end
+  end
+  for other = 1, pes - 1 do tl.signal({ pe = other }, 1) end
 end
 
 -- The ways around: {from, to, step, rounds}; `rounds` chunks come from there, of ranks rank + step, rank + 2 step, ...
@@ -102,42 +115,67 @@ local function ways_of(c)
   return ways
 end
 
-function M.kernel(c, q, k, v, out, options)
-  local d, n = q.shape[3], k.shape[2]
-  local units, ways, scale = units_of(c, q, k), ways_of(c), 1 / math.sqrt(d)
-  local blocks = blocks_of(units, n, options.keys)
-  -- Receives are posted one round ahead: a rank then only ever waits for one that is behind it, so not in a circle.
+-- Keys and values of this PE's rows go to both neighbours. Receives are posted one round ahead: a rank then only ever
+-- waits for one that is behind it, so not in a circle.
+local function start(about, ways, qkv)
+  local rows, kv = qkv.shape[1] * about.users, 2 * about.groups * about.d
+  if rows == 0 then return end
+  local own = tl.load(qkv + about.heads * about.d, { rows, kv }, nil, { about.width, 1 })
+  for _, way in ipairs(ways) do way.posted = tl.recv_async(way.from, { rows, kv }, qkv.dtype) end
+  for _, way in ipairs(ways) do tl.send(way.to, own) end
+end
+
+-- One round: take what has come, pass it on unless it has been everywhere, and leave it for the PEs of this SIP.
+-- Returns the chunks.
+local function pass_on(about, ways, round, gathered)
+  local kv, chunks, stored = 2 * about.groups * about.d, {}, {}
   for _, way in ipairs(ways) do
-    way.posted = {}
-    for i, block in ipairs(blocks) do way.posted[i] = post(way.from, block, k) end
-  end
-  local coming = load(k, v, blocks[1])
-  for _, unit in ipairs(units) do unit.q = tl.wait(unit.q) end
-  for i, block in ipairs(blocks) do
-    local bk, bv = tl.wait(table.unpack(coming))
-    coming = blocks[i + 1] and load(k, v, blocks[i + 1])
-    for _, way in ipairs(ways) do send(way.to, bk, bv) end
-    attend(units, { group = block.group, first = c.rank * n + block.first, k = bk, v = bv }, options, scale)
-  end
-  for round = 1, ways[1] and ways[1].rounds or 0 do
-    for i, block in ipairs(blocks) do
-      for _, way in ipairs(ways) do
-        if round <= way.rounds then
-          local bk, bv = tl.wait(table.unpack(way.posted[i]))
-          if round < way.rounds then
-            way.posted[i] = post(way.from, block, k)
-            send(way.to, bk, bv)
-          end
-          local from = (c.rank + way.step * round) % c.world
-          attend(units, { group = block.group, first = from * n + block.first, k = bk, v = bv }, options, scale)
+    if round <= way.rounds then
+      local rank = (about.rank + way.step * round) % about.world
+      if way.posted then
+        local tile = tl.wait(way.posted)
+        if round < way.rounds then
+          way.posted = tl.recv_async(way.from, tile.shape, tile.dtype)
+          tl.send(way.to, tile)
         end
+        stored[#stored + 1] = tl.store_async(gathered + rank * kv, tile, { about.world * kv, 1 })
       end
+      chunks[#chunks + 1] = { ptr = gathered:whole(), width = about.world * kv, k = rank * kv,
+        v = rank * kv + kv // 2, rank = rank }
     end
   end
-  for i, unit in ipairs(units) do
-    local o = unit.state.o / unit.state.l
-    tl.store_async(out + (i - 1) * q.shape[2] * d, tl.cast(o, out.dtype))
+  if #stored > 0 then tl.wait(table.unpack(stored)) end
+  barrier()
+  return chunks
+end
+
+function M.kernel(c, qkv, gathered, out, options)
+  local about, ways = about_of(c, qkv, options), ways_of(c)
+  local d, heads = about.d, about.heads
+  if ways[1] then start(about, ways, qkv) end
+  local own = { ptr = qkv:whole(), width = about.width, k = heads * d, v = (heads + about.groups) * d, rank = c.rank }
+  for _, unit in ipairs(about.units) do attend(about, unit, own) end
+  for round = 1, ways[1] and ways[1].rounds or 0 do
+    for _, chunk in ipairs(pass_on(about, ways, round, gathered)) do
+      for _, unit in ipairs(about.units) do attend(about, unit, chunk) end
+    end
   end
+  for _, unit in ipairs(about.units) do
+    local at = ((unit.first * about.users + unit.user) * heads + unit.head) * d
+    tl.store_async(out:whole() + at, tl.cast(unit.state.o / unit.state.l, out.dtype), { about.users * heads * d, 1 })
+  end
+end
+
+--- Blocks of queries such that every one of `pes` PEs gets two, if there are enough.
+---@param n integer positions
+---@param users integer
+---@param heads integer
+---@param pes integer
+---@return integer
+function M.rows(n, users, heads, pes)
+  local rows = 256
+  while rows > 32 and -(-n // rows) * users * heads < 2 * pes do rows = rows // 2 end
+  return rows
 end
 
 return M

@@ -10,7 +10,6 @@ local runtime = require "kernbench.runtime"
 local torch = require "kernbench.torch"
 local decode = require "kernels.decode_attention"
 local reference = require "kernels.reference"
-local ring = require "kernels.ring_attention"
 
 local EPS = { f16 = 2 ^ -10, bf16 = 2 ^ -7, f32 = 2 ^ -23 }
 
@@ -184,73 +183,83 @@ end
 
 local TestRing = {}
 
--- heads, groups, positions and rows of a unit of each rank, D, keys at a time
-local RINGS = { { 4, 2, 12, 6, 8, 5 }, { 2, 2, 6, 6, 4, 6 }, { 8, 1, 4, 2, 6, 4 } }
+-- heads, groups, D, positions of each rank, users, queries and keys at a time
+local RINGS = { { 4, 2, 8, 12, 1, 5, 7 }, { 2, 2, 4, 37, 1, 6, 6 }, { 8, 1, 6, 4, 3, 2, 4 } }
 
--- Rank's part of the sequence: positions [rank n, (rank + 1) n) of (heads, S, D).
-local function part_of(x, rank, n)
-  return x[{ {}, { rank * n, (rank + 1) * n } }]
-end
-
--- Units of queries over PEs; keys and values for every PE.
-local function place_of(x, kind)
-  return torch.from_numpy(x, { dp = torch.DPPolicy { cube = kind, pe = kind, pad = kind == "row_wise" } })
+-- Rank's part of the sequence, [n, users, (heads + 2 groups) D], of q, k, v as users have them, (heads, S, D).
+local function rows_of(list, rank, n)
+  local users = {}
+  for u, x in ipairs(list) do
+    local columns = {}
+    for i, array in ipairs(x) do
+      local mine = array[{ {}, { rank * n, (rank + 1) * n } }]:transpose { 1, 0, 2 }
+      columns[i] = mine:reshape { n, mine.shape[2] * mine.shape[3] }
+    end
+    users[u] = np.concatenate(columns, 1)
+  end
+  return np.stack(users, 1)
 end
 
 local function around(case, world, causal, dtype)
-  local heads, groups, n, rows, D, keys = table.unpack(case)
-  local S = world * n
-  local q = random(1, { heads, S, D }, dtype)
-  local k, v = random(2, { groups, S, D }, dtype), random(3, { groups, S, D }, dtype)
-  local pes
-  local stats = helper.simulate(function()
-    local installed = torch.install_ipcq { algorithm = "kernels.ring_attention", ranks = "sip", world_size = world }
-    local outs = {}
+  local heads, groups, D, n, users, rows, keys = table.unpack(case)
+  local S, given = world * n, {}
+  for u = 1, users do
+    given[u] = { random(10 * u, { heads, S, D }, dtype), random(10 * u + 1, { groups, S, D }, dtype),
+      random(10 * u + 2, { groups, S, D }, dtype) }
+  end
+  local by_rows = torch.DPPolicy { cube = "row_wise", pe = "row_wise", pad = true }
+  return helper.simulate(function()
+    local installed, outs = torch.install_ipcq { algorithm = "kernels.ring_attention", ranks = "sip" }, {}
     for rank = 0, world - 1 do
       torch.ahbm.set_device(rank)
-      local mine = place_of(part_of(q, rank, n):reshape { heads * n // rows, rows, D }, "row_wise")
-      outs[rank] = torch.empty(mine.shape, { dtype = dtype, dp = mine.dp })
-      torch.launch { name = "ring", kernel = installed.kernel, pes = mine.shards, args = { mine,
-        place_of(part_of(k, rank, n), "replicate"), place_of(part_of(v, rank, n), "replicate"), outs[rank],
-        { keys = keys, causal = causal } } }
-      pes = #mine.shards
+      local qkv = torch.from_numpy(rows_of(given, rank, n), { dp = by_rows })
+      local room = { n, users, world * 2 * groups * D }
+      local gathered = world > 1 and torch.empty(room, { dtype = dtype, dp = by_rows }) or nil
+      outs[rank] = torch.empty(n, users, heads * D, { dtype = dtype, dp = by_rows })
+      torch.launch { name = "ring", kernel = installed.kernel, pes = "all", args = { n = 4, qkv, gathered, outs[rank],
+        { heads = heads, groups = groups, rows = rows, keys = keys, causal = causal } } }
     end
-    local expected = reference.attention(q, k, v, causal)
-    for rank = 0, world - 1 do
-      near(outs[rank]:numpy():reshape { heads, n, D }, part_of(expected, rank, n), dtype, S,
-        ("rank %d of %d, causal: %s"):format(rank, world, causal))
+    for u, x in ipairs(given) do
+      local expected = reference.attention(x[1], x[2], x[3], causal)
+      for rank = 0, world - 1 do
+        local want = expected[{ {}, { rank * n, (rank + 1) * n } }]:transpose { 1, 0, 2 }:reshape { n, heads * D }
+        near(outs[rank]:numpy()[{ {}, u - 1 }], want, dtype, S, ("rank %d of %d, %s"):format(rank, world, causal))
+      end
     end
-  end, { sets = { "system.sips.count=" .. math.max(world, 1) } })
-  return stats, pes
+  end, { sets = { "system.sips.count=" .. world } })
 end
 
 function TestRing:test_one_to_four_ranks_see_the_whole_sequence()
-  for _, case in ipairs(RINGS) do
-    for world = 1, 4 do
-      around(case, world, world % 2 == 0, "f32")
-    end
+  for i, case in ipairs(RINGS) do
+    for world = 1, 4 do around(case, world, (world + i) % 2 == 0, "f32") end
   end
   around(RINGS[1], 3, true, "f32")
   around(RINGS[1], 2, false, "f16")
 end
 
-function TestRing:test_every_PE_receives_each_chunk_once()
-  local heads, groups, n, _, D, keys = table.unpack(RINGS[2])
-  lu.assertEquals({ groups, keys }, { heads, n }) -- a unit uses one chunk: one message of keys, one of values
-  for world = 1, 4 do
-    local stats, pes = around(RINGS[2], world, false, "f32")
-    lu.assertEquals(stats.ipcq.messages, world * pes * (world - 1) * 2)
-    lu.assertEquals(stats.ipcq.bytes, world * pes * (world - 1) * 2 * n * D * 4)
+function TestRing:test_every_PE_receives_the_rows_of_its_like_on_each_other_rank_once()
+  for _, case in ipairs(RINGS) do
+    local _, groups, D, n, users = table.unpack(case)
+    for world = 1, 4 do
+      local ipcq = around(case, world, false, "f32").ipcq
+      local per_cube, pes = -(-n // 4), 0 -- 4 cubes of 4 PEs; rows of each are rounded up
+      for cube = 0, 3 do
+        local rows = math.min(per_cube, math.max(0, n - cube * per_cube))
+        pes = pes + (rows > 0 and -(-rows // -(-rows // 4)) or 0)
+      end
+      lu.assertEquals(ipcq.messages, world * pes * (world - 1))
+      lu.assertEquals(ipcq.bytes, world * (world - 1) * n * users * 2 * groups * D * 4)
+    end
   end
 end
 
 function TestRing:test_sizes_that_do_not_fit_are_named()
   lu.assertStrContains(helper.fails(function()
     local installed = torch.install_ipcq { algorithm = "kernels.ring_attention", ranks = "sip", world_size = 1 }
-    local k = torch.zeros(1, 5, 4)
-    torch.launch("ring", installed.kernel, torch.zeros(2, 3, 4), k, k, torch.zeros(2, 3, 4), { keys = 4 }):wait()
-  end), "5 positions are no multiple of 3 rows")
-  lu.assertEquals(ring.topology, "ring_1d")
+    torch.launch { name = "ring", kernel = installed.kernel, pes = "all", args = { n = 4, torch.zeros(3, 1, 10), nil,
+      torch.zeros(3, 1, 4), { heads = 2, groups = 2, rows = 4, keys = 4 } } }
+    torch.accelerator.synchronize()
+  end), "rows of 10 elements do not hold 2 heads of queries that share 2 of keys and of values evenly")
 end
 
 helper.main { TestGrouped = TestGrouped, TestDecode = TestDecode, TestRing = TestRing }

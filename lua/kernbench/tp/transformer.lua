@@ -11,6 +11,7 @@ local layers = require "kernbench.tp.layers"
 local np = require "kernbench.np"
 local options_of = require "kernbench.tp.transformer_options"
 local product = require "kernbench.tp.product"
+local ring = require "kernels.ring_attention"
 local runtime = require "kernbench.runtime"
 local state = require "kernbench.tp.state"
 
@@ -213,14 +214,6 @@ function M.ParallelAttention(options)
   return self
 end
 
--- Blocks of queries such that every PE gets two, if there are enough.
-local function query_rows(S, per_row)
-  local pes = runtime.machine.cubes * runtime.machine.pes
-  local rows = 256
-  while rows > 32 and -(-S // rows) * per_row < 2 * pes do rows = rows // 2 end
-  return rows
-end
-
 -- Rings for the merging of states on this rank's SIP, once.
 local function connect()
   local here = runtime.here()
@@ -245,14 +238,17 @@ local function limit(self, positions)
   end
 end
 
+local ALONE = { rank = 0, world = 1 } -- heads are cut over the ranks, not the sequence
+
 function Attention:prefill(qkv, out, cache)
   local S, B, options = qkv.shape[1], qkv.shape[2], self.options
   limit(self, S)
   local spec = { heads = self.heads, groups = self.groups, d = self.d, batch = B, causal = options.causal ~= false,
-    pes = cache and cache.pes or 1 << 30, rows = query_rows(S, B * self.heads), keys = 256 }
+    pes = cache and cache.pes or 1 << 30, keys = 256,
+    rows = ring.rows(S, B, self.heads, runtime.machine.cubes * runtime.machine.pes) }
   if cache then check_room(cache, S) end
   self:place(qkv, cache, spec)
-  launch("attention", kernels.attention, nil, qkv, out, spec)
+  launch("attention", ring.kernel, nil, ALONE, qkv, nil, out, spec)
   for user = 1, cache and B or 0 do cache.lengths[user] = S end
 end
 

@@ -2,7 +2,6 @@
 --
 -- Activations are [sequence, batch, ...] or (rows, ...), in one piece or cut by rows over PEs; kernels reach all of
 -- one by ptr:whole(). They compute in f32.
-local softmax = require "kernels.online_softmax"
 local tl = require "kernbench.tl"
 
 local M = {}
@@ -163,64 +162,6 @@ function M.positions(qkv, cos, sin, keys, values, spec)
       append(values, spec, run, tl.wait(v))
     end
     row = row + run.count
-  end
-end
-
--- ---- attention within a SIP ----
-
--- Which of the keys from `first_key` each of the queries from `first` sees; nil: all of them.
-local function visible_of(first, rows, first_key, keys)
-  if first_key + keys - 1 <= first then
-    return nil
-  end
-  local query = tl.expand_dims(tl.arange(first, first + rows), 1)
-  return tl.le(tl.arange(first_key, first_key + keys), query)
-end
-
--- Attention of `rows` queries from position `first` on, of one head of one user.
-local function attend(qkv, out, spec, unit)
-  local S, B, heads, groups, d = qkv.global_shape[1], spec.batch, spec.heads, spec.groups, spec.d
-  local pitch = B * (heads + 2 * groups) * d
-  local base = qkv:whole() + unit.user * (heads + 2 * groups) * d
-  local rows, group = math.min(spec.rows, S - unit.first), unit.head // (heads // groups)
-  local function block(position, count, column)
-    return tl.load_async(base + position * pitch + column * d, { count, d }, nil, { pitch, 1 })
-  end
-  local seen = spec.causal and unit.first + rows or S
-  local function fetch(key)
-    if key >= seen then return nil end
-    local keys = math.min(spec.keys, seen - key)
-    return { n = keys, k = block(key, keys, heads + group), v = block(key, keys, heads + groups + group) }
-  end
-  local q, coming, state = block(unit.first, rows, unit.head), fetch(0), nil
-  q = tl.wait(q)
-  for key = 0, seen - 1, spec.keys do
-    local here = coming
-    coming = fetch(key + spec.keys)
-    local scores = tl.dot(q, tl.trans(tl.wait(here.k)))
-    local visible = spec.causal and visible_of(unit.first, rows, key, here.n)
-    if visible then scores = tl.where(visible, scores, -math.huge) end
-    state = softmax.step(state, scores, 1 / math.sqrt(d), tl.wait(here.v))
-  end
-  tl.store_async(out:whole() + ((unit.first * B + unit.user) * heads + unit.head) * d,
-    tl.cast(state.o / state.l, out.dtype), { B * heads * d, 1 })
-end
-
---- Attention of whole sequences: blocks of queries of every head of every user, dealt to all PEs there and back, so
--- that each gets early ones, which see few keys, and late ones.
---
--- qkv: [sequence, batch, (heads + 2 groups) d]; out: [sequence, batch, heads d]. spec: {heads, groups, d, batch, rows
--- and keys: how many are taken at a time, causal}.
-function M.attention(qkv, out, spec)
-  local me, pes = among_all()
-  local per_block = spec.batch * spec.heads
-  local units = -(-qkv.global_shape[1] // spec.rows) * per_block
-  for turn = 0, (units - 1) // pes do
-    local unit = turn * pes + (turn % 2 == 0 and me or pes - 1 - me)
-    if unit < units then
-      attend(qkv, out, spec, { first = unit // per_block * spec.rows, user = unit % per_block // spec.heads,
-        head = unit % spec.heads })
-    end
   end
 end
 
