@@ -1,6 +1,7 @@
 -- All layers of a Llama-like model, one after another, with tensor parallelism: what a token takes. 80 layers of the
--- 70B model on 8 SIPs:
---   ./kb benches/llama_model.lua --set system.sips.count=8 --no-data --preset 70b --users 1 --context 4096
+-- 70B model on 8 SIPs, whose weights need 140 GB of virtual addresses:
+--   ./kb benches/llama_model.lua --set system.sips.count=8 --set address.va_gb=256 --no-data --preset 70b --users 1
+--       --context 4096
 local transformer = require "benches.models.transformer"
 
 local function run(args)

@@ -70,12 +70,14 @@ latency-model.t
 lua-api.t
 several-sips.t
 topology.t
+tutorial.t
 
 # Commands of the documents print what the documents say
 $ bin=$(dirname "$(command -v kernbench)")
 > for file in *.t; do
 >   lua5.4 $ROOT/tests/cli/run.lua --bin "$bin" $file || echo "in $file"
 > done
+[1-9][0-9]* passed, 0 failed (re)
 [1-9][0-9]* passed, 0 failed (re)
 [1-9][0-9]* passed, 0 failed (re)
 [1-9][0-9]* passed, 0 failed (re)
