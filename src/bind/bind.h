@@ -25,7 +25,7 @@ typedef struct kb_lua_engine {
  * small, but hold memory that Lua does not count, and what is dropped late leaves the caches in
  * between. Not so while many coroutines are alive: each collection visits all their stacks, and
  * takes from them what they need again; the memory of tiles then counts by kb_co_count_tile. */
-enum { KB_GC_PAUSE = 130, KB_GC_PAUSE_CROWDED = 400 };
+enum { KB_GC_PAUSE = 130, KB_GC_PAUSE_CROWDED = 200 };
 
 kb_lua_engine *kb_check_engine(lua_State *L, int index);
 

@@ -26,8 +26,9 @@ static const void *context_key(const kb_co *co)
 }
 
 enum {
-    CROWD = 128,     /* coroutines */
-    TILES_SHARE = 64 /* so many bytes of tiles count as one of the heap */
+    CROWD = 128,      /* coroutines */
+    TILES_SHARE = 64, /* so many bytes of tiles count as one of the heap, */
+    TILE_RECORD = 384 /* besides what describes a tile, its value and its elements */
 };
 
 static void count_coroutine(kb_lua_engine *engine, int change)
@@ -44,8 +45,8 @@ void kb_co_count_tile(lua_State *L, size_t bytes)
     enum { KIB = 1024, STEP_KIB = 64 };
     kb_lua_engine *engine = kb_co_current(L)->engine;
     if (engine->coroutines < CROWD || !engine->e->data) return;
-    engine->uncounted += bytes;
-    size_t growth = engine->uncounted / TILES_SHARE / KIB;
+    engine->uncounted += TILE_RECORD + bytes / TILES_SHARE;
+    size_t growth = engine->uncounted / KIB;
     if (growth < STEP_KIB) return;
     engine->uncounted = 0;
     lua_gc(L, LUA_GCSTEP, (int)growth);
