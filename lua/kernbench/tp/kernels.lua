@@ -88,8 +88,9 @@ end
 
 -- Rows first, ..., last - 1 of x times some columns of w, in blocks: for each block of rows, for each part of the
 -- columns, the sum over pieces along K. The next pieces are loaded while one is multiplied. Tiles of w stay in TCM
--- if blocks.keep, and tiles of x while their rows last if blocks.hold. With blocks.join, the columns of all parts,
--- which adjoin, are stored together.
+-- if blocks.keep, and tiles of x while their rows last if blocks.hold. With blocks.early, few rows are loaded before
+-- any of w, whose stream then is not disturbed. With blocks.join, the columns of all parts, which adjoin, are stored
+-- together.
 --
 -- x: a copy of blocks.slab; parts: {ptr =, pitch =, n =, bias =, out =, place =}; turn: from 0 to 1, where this PE
 -- begins, so that the PEs of a cube do not all read one slice at a time: in slabs, at another slab, else at
@@ -99,6 +100,20 @@ local function multiply_blocks(x, K, parts, first, last, turn, blocks)
   local rows, per_block = -(-(last - first) // blocks.height), #parts * chunks
   local steps, k_turn = rows * per_block, slab < K and math.floor(turn * chunks) or 0
   local row_turn = slab < K and 0 or math.floor(turn * rows)
+  local function load_x(row, k)
+    return tl.load_async(x + (k // slab * blocks.rows + row) * slab + k % slab,
+      { math.min(blocks.height, last - row), math.min(blocks.inner, K - k) }, nil, { slab, 1 })
+  end
+  if blocks.early and rows == 1 then
+    local coming = {}
+    held_row = first
+    for step = 0, chunks - 1 do
+      local k = (step + k_turn) % chunks * blocks.inner
+      held[k] = load_x(first, k)
+      coming[step + 1] = held[k]
+    end
+    tl.wait(table.unpack(coming))
+  end
   local function fetch(step)
     local row = first + (step // per_block + row_turn) % rows * blocks.height
     local k = (step + k_turn) % chunks * blocks.inner
@@ -106,8 +121,7 @@ local function multiply_blocks(x, K, parts, first, last, turn, blocks)
     local part, key = parts[index], index * K + k
     if row ~= held_row then held, held_row = {}, row end
     local b = kept[key] or tl.load_async(part.ptr + k * part.pitch, { inner, part.n }, nil, { part.pitch, 1 })
-    local a = held[k] or tl.load_async(x + (k // slab * blocks.rows + row) * slab + k % slab,
-      { math.min(blocks.height, last - row), inner }, nil, { slab, 1 })
+    local a = held[k] or load_x(row, k)
     if blocks.keep then kept[key] = b end
     if blocks.hold then held[k] = a end
     return { row = row, part = part, x = a, w = b }

@@ -51,6 +51,8 @@ local KEPT, HELD = 6 << 20, 4 << 20 -- bytes in TCM: of w as a whole, of the row
 local PIECE = 1 << 20 -- of x or w, and of sums
 local FEW = 2 * STEP -- rows
 
+local EARLY = 128 << 10 -- bytes of x that are loaded before w
+
 -- Largest multiple of `unit` up to n, at least one; smallest from n on.
 local function down(n, unit)
   return math.max(1, n // unit) * unit
@@ -96,7 +98,7 @@ function M.blocks(rows, K, n, item, readers)
   height = math.min(own, height, down(PIECE // (8 * width), STEP))
   if not few then height = math.min(height, up(-(-own * group // readers), STEP)) end
   return { rows = rows, slab = slab, group = group, width = width, inner = inner, chunks = -(-K // inner),
-    height = height, keep = keep, hold = hold,
+    height = height, keep = keep, hold = hold, early = few and rows * K * item <= EARLY,
     join = group > 1 and n <= WIDEST and 2 * height * columns * item <= PIECE }
 end
 
