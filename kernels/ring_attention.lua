@@ -5,9 +5,8 @@
 -- Rank r has positions [r n, (r + 1) n). qkv: [n, users, (heads + 2 groups) D], queries, then keys, then values, as one
 -- product leaves them; out: [n, users, heads D]; gathered: [n, users, ranks x 2 groups D], room for what the others
 -- send, nil for one rank. All are in one piece, or cut by rows over all PEs. A PE passes on the keys and values of its
--- own rows, and leaves what it receives in its rows of `gathered`, where all PEs of its SIP read it. The queries are
--- dealt to the PEs in blocks, head by head, there and back, so that with a causal mask each PE gets early ones, which
--- see few keys, and late ones. heads / groups queries share a head of keys and values.
+-- own rows, and leaves what it receives in its rows of `gathered`, where all PEs of its SIP read it. heads / groups
+-- queries share a head of keys and values.
 --
 -- options: {heads, groups, causal, rows, keys}: how many queries and keys are taken at a time.
 --
@@ -25,7 +24,30 @@ end
 
 -- ---- what a PE computes ----
 
--- What is known of the tensors, and this PE's blocks of queries: {first, rows, user, head, group, q}.
+-- Blocks of queries are dealt to the PEs there and back, so that each gets early ones, which see few keys, and late
+-- ones: those of one head to the PEs that share it, or, if heads and PEs do not divide, those of all heads to all.
+-- Calls take(block, pair), pair = user x heads + head.
+local function deal(blocks, pairs, take)
+  local me, pes = among_all()
+  if pairs % pes == 0 then
+    for pair = me * (pairs // pes), (me + 1) * (pairs // pes) - 1 do
+      for block = 0, blocks - 1 do take(block, pair) end
+    end
+    return
+  end
+  local shared = pes % pairs == 0
+  local count, dealt = shared and blocks or blocks * pairs, shared and pes // pairs or pes
+  local index = shared and me // pairs or me
+  for turn = 0, (count - 1) // dealt do
+    local unit = turn * dealt + (turn % 2 == 0 and index or dealt - 1 - index)
+    if unit < count then
+      take(shared and unit or unit // pairs, shared and me % pairs or unit % pairs)
+    end
+  end
+end
+
+-- What is known of the tensors, and this PE's blocks of queries, in sets that use the same keys: {user, group, units =
+-- {first, rows, head, q}}.
 local function about_of(c, qkv, options)
   local n, users, width = table.unpack(qkv.global_shape)
   local heads, groups, rows = options.heads, options.groups, options.rows
@@ -34,20 +56,22 @@ local function about_of(c, qkv, options)
     ("ring_attention: rows of %d elements do not hold %d heads of queries that share %d of keys and of values evenly")
       :format(width, heads, groups))
   local about = { n = n, users = users, d = d, heads = heads, groups = groups, width = width, rank = c.rank,
-    world = c.world, scale = 1 / math.sqrt(d), causal = options.causal, keys = options.keys, units = {} }
-  local me, pes = among_all()
-  local count = -(-n // rows) * users * heads
-  for turn = 0, (count - 1) // pes do
-    local unit = turn * pes + (turn % 2 == 0 and me or pes - 1 - me)
-    if unit < count then
-      local first, user, head = unit // (users * heads) * rows, unit // heads % users, unit % heads
-      local block = { first = first, rows = math.min(rows, n - first), user = user, head = head,
-        group = head // (heads // groups) }
-      block.q = tl.load_async(qkv:whole() + (first * users + user) * width + head * d, { block.rows, d }, nil,
-        { users * width, 1 })
-      about.units[#about.units + 1] = block
+    world = c.world, scale = 1 / math.sqrt(d), causal = options.causal, keys = options.keys, sets = {}, units = {} }
+  local by_key = {}
+  deal(-(-n // rows), users * heads, function(block, pair)
+    local first, user, head = block * rows, pair // heads, pair % heads
+    local unit = { first = first, rows = math.min(rows, n - first), user = user, head = head }
+    unit.q = tl.load_async(qkv:whole() + (first * users + user) * width + head * d, { unit.rows, d }, nil,
+      { users * width, 1 })
+    local group = head // (heads // groups)
+    local key = user * groups + group
+    if not by_key[key] then
+      by_key[key] = { user = user, group = group, units = {} }
+      about.sets[#about.sets + 1] = by_key[key]
     end
-  end
+    table.insert(by_key[key].units, unit)
+    about.units[#about.units + 1] = unit
+  end)
   for _, unit in ipairs(about.units) do unit.q = tl.wait(unit.q) end
   return about
 end
@@ -61,27 +85,45 @@ local function visible_of(first, rows, first_key, keys)
   return tl.le(tl.arange(first_key, first_key + keys), query)
 end
 
--- A block of queries attends to the keys of a chunk: {ptr =, width = of its rows, k =, v = columns, rank = whose}.
-local function attend(about, unit, chunk)
-  local d, users = about.d, about.users
-  local first, first_key = about.rank * about.n + unit.first, chunk.rank * about.n
-  local seen = about.causal and math.min(about.n, first + unit.rows - first_key) or about.n
-  local pitch, base = users * chunk.width, chunk.ptr + unit.user * chunk.width + unit.group * d
-  local function fetch(key)
-    local keys = math.min(about.keys, seen - key)
-    if keys <= 0 then return nil end
-    local at = base + key * pitch
-    return { n = keys, k = tl.load_async(at + chunk.k, { keys, d }, nil, { pitch, 1 }),
-      v = tl.load_async(at + chunk.v, { keys, d }, nil, { pitch, 1 }) }
+-- A block of queries sees a block of keys, of which `position` is the first one's.
+local function step(about, unit, columns, v, position)
+  local first, keys = about.rank * about.n + unit.first, v.shape[1]
+  if about.causal and position > first + unit.rows - 1 then return end
+  local scores = tl.dot(unit.q, columns)
+  local visible = about.causal and visible_of(first, unit.rows, position, keys)
+  if visible then scores = tl.where(visible, scores, -math.huge) end
+  unit.state = softmax.step(unit.state, scores, about.scale, v)
+end
+
+-- How many keys of a chunk some unit of a set sees.
+local function seen_of(about, set, first_key)
+  if not about.causal then return about.n end
+  local seen = 0
+  for _, unit in ipairs(set.units) do
+    seen = math.max(seen, about.rank * about.n + unit.first + unit.rows - first_key)
   end
-  local coming = fetch(0)
-  for key = 0, seen - 1, about.keys do
-    local here = coming
-    coming = fetch(key + about.keys)
-    local scores = tl.dot(unit.q, tl.trans(tl.wait(here.k)))
-    local visible = about.causal and visible_of(first, unit.rows, first_key + key, here.n)
-    if visible then scores = tl.where(visible, scores, -math.huge) end
-    unit.state = softmax.step(unit.state, scores, about.scale, tl.wait(here.v))
+  return math.min(about.n, seen)
+end
+
+-- All blocks of queries attend to the keys of a chunk: {ptr =, width = of its rows, k =, v = columns, rank = whose}.
+local function attend(about, chunk)
+  local d, pitch, first_key = about.d, about.users * chunk.width, chunk.rank * about.n
+  for _, set in ipairs(about.sets) do
+    local base, seen = chunk.ptr + set.user * chunk.width + set.group * d, seen_of(about, set, first_key)
+    local function fetch(key)
+      local keys = math.min(about.keys, seen - key)
+      if keys <= 0 then return nil end
+      local at = base + key * pitch
+      return { k = tl.load_async(at + chunk.k, { keys, d }, nil, { pitch, 1 }),
+        v = tl.load_async(at + chunk.v, { keys, d }, nil, { pitch, 1 }) }
+    end
+    local coming = fetch(0)
+    for key = 0, seen - 1, about.keys do
+      local here = coming
+      coming = fetch(key + about.keys)
+      local columns, v = tl.trans(tl.wait(here.k)), tl.wait(here.v)
+      for _, unit in ipairs(set.units) do step(about, unit, columns, v, first_key + key) end
+    end
   end
 end
 
@@ -154,11 +196,9 @@ function M.kernel(c, qkv, gathered, out, options)
   local d, heads = about.d, about.heads
   if ways[1] then start(about, ways, qkv) end
   local own = { ptr = qkv:whole(), width = about.width, k = heads * d, v = (heads + about.groups) * d, rank = c.rank }
-  for _, unit in ipairs(about.units) do attend(about, unit, own) end
+  attend(about, own)
   for round = 1, ways[1] and ways[1].rounds or 0 do
-    for _, chunk in ipairs(pass_on(about, ways, round, gathered)) do
-      for _, unit in ipairs(about.units) do attend(about, unit, chunk) end
-    end
+    for _, chunk in ipairs(pass_on(about, ways, round, gathered)) do attend(about, chunk) end
   end
   for _, unit in ipairs(about.units) do
     local at = ((unit.first * about.users + unit.user) * heads + unit.head) * d
