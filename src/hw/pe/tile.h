@@ -48,10 +48,10 @@ typedef struct kb_composite {
     uint32_t M, K, N;
     uint32_t acc_bytes; /* per element, of an accumulator that is fetched first; 0: none */
     kb_operand a, b, out;
-    bool b_transposed;         /* b is N x K: the rows of its tiles lie along K */
     const kb_tile_step *steps; /* the epilogue; lives as long */
     uint32_t step_count;
-    kb_event_fn done; /* done(sim, object, arg) when the last result tile is in its place */
+    bool b_transposed; /* b is N x K: the rows of its tiles lie along K */
+    kb_event_fn done;  /* done(sim, object, arg) when the last result tile is in its place */
     void *object;
     uint64_t arg;
 
