@@ -21,14 +21,15 @@ static kb_track *end_track(const kb_txn *t)
 
 /* ---- passing ---- */
 
-/* When flits of a write are ready at the second node. */
-static void injections(kb_txn *t, kb_time *times)
+/* When flits of a write, from `first` on, are ready at the second node. */
+static void injections(kb_txn *t, uint32_t first, kb_time *times)
 {
     const kb_hop *hop = &t->hops[0];
     kb_time full = hop->flit_occupancy, tail = kb_txn_occupancy(t, hop, t->row_tail);
-    kb_time left = t->inject_start;
-    uint32_t in_row = 0;
-    for (uint32_t i = 0; i < t->flits; i++) {
+    uint64_t bytes;
+    kb_time left = t->inject_start + kb_txn_link_time(t, 0, first, &bytes);
+    uint32_t in_row = first % t->flits_per_row;
+    for (uint32_t i = first; i < t->flits; i++) {
         bool last = ++in_row == t->flits_per_row;
         left += last ? tail : full;
         if (last) in_row = 0;
@@ -36,24 +37,25 @@ static void injections(kb_txn *t, kb_time *times)
     }
 }
 
-/* Move the first flits, at most n, that are ready at hop h by `until` over its link, which is free
- * from r->free on: times[i] becomes when flit i is ready behind it. Returns how many. */
-static uint32_t pass(kb_txn *t, uint32_t h, kb_reservation *r, uint32_t n, kb_time until,
-                     kb_time *times)
+/* Move flits first..end, or those of them that are ready at hop h by `until`, over its link, which
+ * is free from r->free on: times[i] becomes when flit i is ready behind it. Returns the first that
+ * is not. */
+static uint32_t pass(kb_txn *t, uint32_t h, kb_reservation *r, uint32_t first, uint32_t end,
+                     kb_time until, kb_time *times)
 {
     const kb_hop *hop = &t->hops[h];
     kb_hop *next = &t->hops[h + 1];
     kb_time full = hop->flit_occupancy, tail = kb_txn_occupancy(t, hop, t->row_tail);
     kb_time free = r->free, waited = 0, not_before = 0;
-    uint32_t in_row = 0, i;
-    for (i = 0; i < n && times[i] <= until; i++) {
+    uint32_t in_row = first % t->flits_per_row, i;
+    for (i = first; i < end && times[i] <= until; i++) {
         bool last = ++in_row == t->flits_per_row;
         if (last) in_row = 0;
         kb_time start = times[i] > free ? times[i] : free;
         waited += start - times[i];
         free = start + (last ? tail : full);
         kb_time arrival = free + hop->propagation;
-        if (i == 0) not_before = kb_hop_ready_at(next, arrival);
+        if (i == first) not_before = kb_hop_ready_at(next, arrival);
         times[i] = arrival > not_before ? arrival : not_before;
     }
     r->waited = waited;
@@ -61,19 +63,22 @@ static uint32_t pass(kb_txn *t, uint32_t h, kb_reservation *r, uint32_t n, kb_ti
     return i;
 }
 
-/* The link has been crossed by the first n flits. */
-static void count_passage(kb_txn *t, uint32_t h, const kb_reservation *r, uint32_t n)
+/* The link has been crossed by the flits of the train before `end`. */
+static void count_passage(kb_txn *t, uint32_t h, const kb_reservation *r, uint32_t end)
 {
-    if (n == 0) return;
+    uint32_t first = t->train_first;
+    if (end == first) return;
     kb_hop *hop = &t->hops[h];
     kb_link *link = &hop->wire->link;
-    uint64_t bytes;
-    link->busy += kb_txn_link_time(t, h, n, &bytes);
-    link->bytes += bytes;
+    uint64_t before, bytes;
+    kb_time time = kb_txn_link_time(t, h, end, &bytes) - kb_txn_link_time(t, h, first, &before);
+    link->busy += time;
+    link->bytes += bytes - before;
     link->waited += r->waited;
     hop->waited += r->waited;
+    hop->left = end;
     if (r->last_left > link->free) link->free = r->last_left;
-    t->m->flit_hops += n;
+    t->m->flit_hops += end - first;
 }
 
 /* ---- tracks ---- */
@@ -136,16 +141,24 @@ static void release_all(kb_txn *t)
     if (t->train_behind) t->train_behind->train_before = t->train_before;
 }
 
-static void walk(kb_txn *t)
+enum { LEAST = 64 }; /* flits of a train in place of walkers, and between two tries */
+
+/* From this flit on. Tries are so far apart that together they cost no more than walking. */
+static void walk(kb_txn *t, uint32_t from)
 {
+    uint32_t pause = (t->flits - from) / 16;
     t->moves = KB_TXN_BY_FLIT;
+    t->retry = from + (pause > LEAST ? pause : LEAST);
+    if (t->followed) kb_vec_reserve(&t->times, t->flits);
+    if (t->walks) return;
+    t->walks = true;
     for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) t->hops[h].wire->track.walkers++;
     if (end_track(t)) end_track(t)->walkers++;
 }
 
 void kb_train_end(kb_txn *t)
 {
-    if (t->moves != KB_TXN_BY_FLIT) return;
+    if (!t->walks) return;
     for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) t->hops[h].wire->track.walkers--;
     if (end_track(t)) end_track(t)->walkers--;
 }
@@ -160,79 +173,99 @@ static void pull_in(kb_txn *t)
     t->moves = KB_TXN_ARRIVED;
 }
 
+/* Arrivals of a train that has been dissolved mean nothing. */
+static bool is_current(const kb_txn *t, uint64_t arg)
+{
+    return t->moves == KB_TXN_BY_TRAIN && arg >> 32 == t->train_number;
+}
+
 /* At a memory whose ports others use, too: each flit in its time. */
 static void arrive_one_by_one(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
-    if (t->moves != KB_TXN_BY_TRAIN) return; /* dissolved */
-    uint32_t flit = kb_txn_flit(arg);
+    if (!is_current(t, arg)) return;
+    uint32_t flit = kb_txn_flit(arg), end = t->hop_count - 1;
     if (flit + 1 == t->flits)
         pull_in(t);
     else
         kb_sim_at(sim, t->times.data[flit + 1], arrive_one_by_one, t, arg + 1);
-    t->hops[t->hop_count - 1].receive(sim, t, arg);
+    t->hops[end].receive(sim, t, kb_txn_arg(end, flit));
 }
 
 static void arrive(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)sim;
-    (void)arg;
     kb_txn *t = object;
-    if (t->moves != KB_TXN_BY_TRAIN) return; /* dissolved */
+    if (!is_current(t, arg)) return;
     pull_in(t);
     if (t->request.op == KB_TXN_READ) {
-        kb_txn_returned(t, t->flits);
+        kb_txn_returned(t, t->flits - t->train_first);
         return;
     }
-    for (uint32_t i = 0; i < t->flits; i++) kb_txn_commit_at(t, i, t->times.data[i]);
+    for (uint32_t i = t->train_first; i < t->flits; i++) kb_txn_commit_at(t, i, t->times.data[i]);
 }
 
 /* `times`: when flits are at the end. */
 static void expect(kb_txn *t, const kb_time *times)
 {
+    kb_sim *sim = t->m->sim;
+    uint32_t first = t->train_first;
+    if (t->request.op == KB_TXN_WRITE)
+        memcpy(&t->times.data[first], &times[first], (t->flits - first) * sizeof *times);
+    uint64_t arg = kb_txn_arg(++t->train_number, first);
     if (t->request.op == KB_TXN_READ || end_track(t))
-        kb_sim_at(t->m->sim, times[t->flits - 1], arrive, t, 0);
+        kb_sim_at(sim, times[t->flits - 1], arrive, t, arg);
     else
-        kb_sim_at(t->m->sim, times[0], arrive_one_by_one, t, kb_txn_arg(t->hop_count - 1, 0));
+        kb_sim_at(sim, times[first], arrive_one_by_one, t, arg);
 }
 
 /* ---- departure ---- */
 
-/* Flits of equal size may go in the order in which a memory releases them. */
-static bool sort_releases(const kb_txn *t, kb_time *at)
+/* Bring releases into the order of time, which is that in which flits set out: those of equal size
+ * are alike. They hardly ever are far from it. */
+static bool sort_releases(const kb_txn *t)
 {
-    enum { MOST = 64 };
+    enum { MOVES = 32 }; /* for each flit, at most */
+    kb_time *at = t->times.data;
     bool equal = t->flits_per_row == 1 || t->row_tail == t->flit_bytes;
+    uint32_t alike = equal ? t->flits : t->request.rows == 1 ? t->flits - 1 : 0;
+    uint64_t moves = (uint64_t)MOVES * t->flits;
     for (uint32_t i = 1; i < t->flits; i++) {
         if (at[i - 1] <= at[i]) continue;
-        if (!equal || t->flits > MOST) return false;
+        if (i >= alike || moves == 0) return false;
         kb_time time = at[i];
         uint32_t k = i;
-        for (; k > 0 && at[k - 1] > time; k--) at[k] = at[k - 1];
+        for (; k > 0 && at[k - 1] > time && moves > 0; k--, moves--) at[k] = at[k - 1];
         at[k] = time;
     }
     return true;
 }
 
-/* When flits are ready at the first hop, in an array that may be overwritten. */
-static kb_time *departures(kb_txn *t)
+/* In an array that may be overwritten: when flits are ready next, those from `first` on where they
+ * set out. */
+static kb_time *departures(kb_txn *t, uint32_t first)
 {
-    if (t->request.op == KB_TXN_WRITE) {
-        kb_vec_reserve(&t->times, t->flits);
-        injections(t, t->times.data);
-        return t->times.data;
-    }
     kb_machine *m = t->m;
     kb_vec_reserve(&m->times, t->flits);
-    memcpy(m->times.data, t->times.data, t->flits * sizeof *m->times.data);
+    kb_vec_reserve(&t->times, t->flits);
+    bool read = t->request.op == KB_TXN_READ;
+    memcpy(m->times.data, t->times.data, (read ? t->flits : first) * sizeof *m->times.data);
+    if (!read) injections(t, first, m->times.data);
     return m->times.data;
 }
 
-/* Compute the passage; false, with no trace left, if somebody is in the way. */
+/* The end of the way, when the last flit is ready at the last node. */
+static void reserve_end(kb_txn *t, const kb_time *times)
+{
+    kb_reservation *r = &t->reservations[t->hop_count - 1];
+    r->last = times[t->flits - 1];
+    r->last_left = r->last + 1; /* who comes at the same time has to ask */
+}
+
+/* Compute the passage of all flits; false if somebody is in the way. */
 static bool travel(kb_txn *t, kb_time *times)
 {
-    uint32_t h = first_hop(t);
-    for (; h + 1 < t->hop_count; h++) {
+    for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) {
         const kb_wire *wire = t->hops[h].wire;
         const kb_track *track = &wire->track;
         if (!is_clear(track, times[0])) return false;
@@ -240,38 +273,85 @@ static bool travel(kb_txn *t, kb_time *times)
         r->free = wire->link.free;
         if (track->last && track->last->last_left > r->free) r->free = track->last->last_left;
         r->last = times[t->flits - 1];
-        pass(t, h, r, t->flits, KB_TIME_NEVER, times);
+        pass(t, h, r, 0, t->flits, KB_TIME_NEVER, times);
     }
-    const kb_track *end = end_track(t);
-    kb_reservation *r = &t->reservations[h];
-    r->last = times[t->flits - 1];
-    r->last_left = r->last + 1; /* who comes at the same time has to ask */
-    return !end || is_clear(end, times[0]);
+    reserve_end(t, times);
+    return !end_track(t) || is_clear(end_track(t), times[0]);
 }
 
+/* Forget when flits will have come to nodes that none is on its way to. */
 static void forget_arrivals(kb_txn *t)
 {
-    for (uint32_t h = first_hop(t) + 1; h < t->hop_count; h++) t->hops[h].first = KB_TIME_NEVER;
+    for (uint32_t h = first_hop(t) + 1; h < t->hop_count; h++)
+        if (t->hops[h - 1].left == 0) t->hops[h].first = KB_TIME_NEVER;
+}
+
+static void set_out(kb_txn *t, uint32_t first, const kb_time *times)
+{
+    t->train_first = first;
+    reserve_all(t);
+    expect(t, times);
 }
 
 bool kb_train_start(kb_txn *t)
 {
     if (!t->m->by_train) return false;
-    bool write = t->request.op == KB_TXN_WRITE;
     bool clear = true; /* a look, before anything is computed */
     for (uint32_t h = first_hop(t); clear && h + 1 < t->hop_count; h++)
         clear = !t->hops[h].wire->track.walkers;
-    if (clear && (write || sort_releases(t, t->times.data))) {
-        kb_time *times = departures(t);
+    bool later = t->flits >= 2 * LEAST;
+    t->followed = (clear || later) && (t->request.op == KB_TXN_WRITE || sort_releases(t));
+    if (clear && t->followed) {
+        kb_time *times = departures(t, 0);
         if (travel(t, times)) {
-            reserve_all(t);
-            expect(t, times);
+            set_out(t, 0, times);
             return true;
         }
         forget_arrivals(t);
     }
-    walk(t);
+    t->followed = t->followed && later;
+    walk(t, 0);
     return false;
+}
+
+/* ---- from walking to a train ---- */
+
+bool kb_train_is_due(const kb_txn *t, uint32_t flit)
+{
+    return t->moves == KB_TXN_BY_FLIT && t->followed && flit >= t->retry;
+}
+
+static bool is_alone(const kb_track *track, kb_time now)
+{
+    return track->walkers == 1 && (!track->last || track->last->last_left <= now);
+}
+
+/* Nobody else is on the way, or will be before somebody dissolves the train. */
+static bool walks_alone(const kb_txn *t)
+{
+    kb_time now = t->m->sim->now;
+    for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++)
+        if (!is_alone(&t->hops[h].wire->track, now)) return false;
+    return !end_track(t) || is_alone(end_track(t), now);
+}
+
+bool kb_train_resume(kb_txn *t, uint32_t first)
+{
+    walk(t, first); /* until the next try */
+    if (t->flits - first < LEAST || !walks_alone(t)) return false;
+    kb_time *times = departures(t, first);
+    for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) {
+        kb_reservation *r = &t->reservations[h];
+        r->free = t->hops[h].wire->link.free;
+        pass(t, h, r, t->hops[h].left, first, KB_TIME_NEVER, times); /* who walks ahead */
+        r->free = r->last_left;
+        r->last = times[t->flits - 1];
+        pass(t, h, r, first, t->flits, KB_TIME_NEVER, times);
+    }
+    reserve_end(t, times);
+    forget_arrivals(t);
+    set_out(t, first, times);
+    return true;
 }
 
 /* ---- dissolving ---- */
@@ -279,58 +359,54 @@ bool kb_train_start(kb_txn *t)
 /* Events for flits from..end that have left for hop h, where they are ready at times[i]. */
 static void send_under_way(kb_txn *t, uint32_t h, uint32_t from, uint32_t end, const kb_time *times)
 {
-    for (uint32_t i = from; i < end; i++)
+    for (uint32_t i = from; i < end; i++) {
         kb_sim_at(t->m->sim, times[i], t->hops[h].receive, t, kb_txn_arg(h, i));
+        if (t->followed) t->times.data[i] = times[i];
+    }
 }
 
-/* The first n flits are at the end, or will be at times[i]. */
-static void end_under_way(kb_txn *t, uint32_t n, kb_time now, const kb_time *times)
+/* The flits of the train before `end` are at the end of the way, or will be at times[i]. */
+static void end_under_way(kb_txn *t, uint32_t end, kb_time now, const kb_time *times)
 {
     bool read = t->request.op == KB_TXN_READ;
-    uint32_t there = 0;
+    uint32_t first = t->train_first, there = first;
     if (read || end_track(t))
-        while (there < n && times[there] < now) there++;
-    else
+        while (there < end && times[there] < now) there++;
+    else if (t->arrived > first)
         there = t->arrived; /* one by one */
-    send_under_way(t, t->hop_count - 1, there, n, times);
-    if (read) {
-        if (there) kb_txn_returned(t, there);
-        return;
-    }
-    for (uint32_t i = t->arrived; i < there; i++) kb_txn_commit_at(t, i, times[i]);
+    send_under_way(t, t->hop_count - 1, there, end, times);
+    if (read && there > first) kb_txn_returned(t, there - first);
+    for (uint32_t i = first; i < there && end_track(t); i++) kb_txn_commit_at(t, i, times[i]);
 }
 
 /* From now on flit by flit: what has passed is counted, what is under way gets events. */
 static void dissolve(kb_txn *t, kb_time now)
 {
-    kb_machine *m = t->m;
-    uint32_t first = first_hop(t), n = t->flits;
+    uint32_t first = first_hop(t), gone = t->flits; /* have left for hop h */
+    kb_time *times = departures(t, t->train_first);
     release_all(t);
-    walk(t);
+    walk(t, t->train_first);
     forget_arrivals(t);
-    kb_vec_reserve(&m->times, t->flits);
-    kb_time *times = m->times.data;
-    if (first)
-        injections(t, times);
-    else
-        memcpy(times, t->times.data, t->flits * sizeof *times);
     for (uint32_t h = first; h + 1 < t->hop_count; h++) {
-        uint32_t passed = pass(t, h, &t->reservations[h], n, now, times);
-        count_passage(t, h, &t->reservations[h], passed);
-        if (h > first)
-            send_under_way(t, h, passed, n, times);
-        else if (passed < n)
+        kb_reservation *r = &t->reservations[h];
+        uint32_t passed = pass(t, h, r, t->train_first, gone, now, times);
+        count_passage(t, h, r, passed);
+        if (h > first) {
+            send_under_way(t, h, passed, gone, times);
+        } else if (passed < gone) {
             kb_txn_depart(t, passed, times[passed]);
-        n = passed;
+            walk(t, passed); /* tries begin there */
+        }
+        gone = passed;
     }
-    end_under_way(t, n, now, times);
+    end_under_way(t, gone, now, times);
 }
 
-void kb_track_yield(kb_track *track, kb_time now)
+void kb_track_yield(kb_track *track, const kb_txn *claimant, kb_time now)
 {
     for (kb_reservation *r = track->first, *next; r; r = next) {
         next = r->behind;
-        if (r->last_left > now) dissolve(r->txn, now);
+        if (r->last_left > now && r->txn != claimant) dissolve(r->txn, now);
     }
 }
 

@@ -11,8 +11,9 @@
  * then on the transaction walks, flit by flit. So results are those of walking, to the picosecond;
  * only where two flits are ready for a link at the same time may the other go first.
  *
- * A transaction that starts while somebody walks over a part of its route walks as well. With
- * finite buffers (flow.h), or `system.fidelity: flit`, all do.
+ * A transaction that starts while somebody walks over a part of its route walks as well. From time
+ * to time a long one looks whether it is alone by then, and lets its last flits follow those under
+ * way as a train. With finite buffers (flow.h), or `system.fidelity: flit`, all walk.
  *
  * Links and memories learn late what a train has moved: kb_train_settle before looking at all of
  * them. */
@@ -44,18 +45,25 @@ typedef struct kb_track {
     uint32_t walkers;             /* transactions that cross it flit by flit */
 } kb_track;
 
-/* Dissolve the trains that have not passed. */
-void kb_track_yield(kb_track *track, kb_time now);
+/* Dissolve the trains that have not passed, but for that of the claimant itself. */
+void kb_track_yield(kb_track *track, const struct kb_txn *claimant, kb_time now);
 
 /* Before anything but a train claims what the track stands for. */
-static inline void kb_track_claim(kb_track *track, kb_time now)
+static inline void kb_track_claim(kb_track *track, const struct kb_txn *claimant, kb_time now)
 {
-    if (track->until > now) kb_track_yield(track, now);
+    if (track->until > now) kb_track_yield(track, claimant, now);
 }
 
 /* Flits of the transaction begin to move: make it a train, or let it walk. Returns whether it is a
  * train. Of a read, its releases are known; of a write, when it has left its first link. */
 bool kb_train_start(struct kb_txn *txn);
+
+/* A transaction that walks has this flit at the node where it sets out: whether it is time to look
+ * if it can be a train again. */
+bool kb_train_is_due(const struct kb_txn *txn, uint32_t flit);
+
+/* Look. True: all flits from `first` on are a train now; those before it go on walking. */
+bool kb_train_resume(struct kb_txn *txn, uint32_t first);
 
 /* The transaction has completed. */
 void kb_train_end(struct kb_txn *txn);

@@ -57,6 +57,7 @@ static void inject(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
     uint32_t next = kb_txn_flit(arg) + 1;
+    if (kb_train_is_due(t, next - 1) && kb_train_resume(t, next - 1)) return;
     if (next < t->inject_end) {
         t->inject_left += kb_txn_occupancy(t, &t->hops[0], kb_txn_flit_bytes(t, next));
         kb_time arrival = t->inject_left + t->hops[0].propagation;
@@ -91,7 +92,7 @@ static void start_write(kb_txn *t)
     if (t->inject_end == 0) return;
     uint64_t bytes;
     kb_time total = kb_txn_link_time(t, 0, t->inject_end, &bytes);
-    kb_track_claim(&hop->wire->track, sim->now);
+    kb_track_claim(&hop->wire->track, t, sim->now);
     kb_time left = kb_link_claim(&hop->wire->link, sim->now, total, bytes);
     hop->waited = left - total - sim->now;
     t->m->flit_hops += t->inject_end;
@@ -140,7 +141,7 @@ void kb_txn_commit_at(kb_txn *t, uint32_t flit, kb_time when)
 void kb_txn_commit(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
-    kb_track_claim(&t->memory->track, sim->now);
+    kb_track_claim(&t->memory->track, t, sim->now);
     kb_txn_commit_at(t, kb_txn_flit(arg), sim->now);
 }
 
@@ -151,7 +152,7 @@ static void request_arrives(kb_sim *sim, void *object, uint64_t arg)
     (void)arg;
     kb_txn *t = object;
     kb_vec_reserve(&t->times, t->flits);
-    kb_track_claim(&t->memory->track, sim->now);
+    kb_track_claim(&t->memory->track, t, sim->now);
     t->memory->class->request(t->memory, t);
 }
 
@@ -162,8 +163,12 @@ enum { RELEASE_WINDOW = 64 };
 static void release_and_schedule(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
-    uint32_t next = kb_txn_flit(arg) + RELEASE_WINDOW;
-    if (next < t->flits) kb_sim_at(sim, t->times.data[next], release_and_schedule, t, next);
+    uint32_t next = t->next_release;
+    bool more = t->moves != KB_TXN_BY_TRAIN && next < t->flits;
+    if (more && !(kb_train_is_due(t, kb_txn_flit(arg)) && kb_train_resume(t, next))) {
+        kb_sim_at(sim, t->times.data[next], release_and_schedule, t, next);
+        t->next_release++;
+    }
     kb_txn_forward(sim, t, arg);
 }
 
@@ -177,7 +182,7 @@ static void schedule_releases(kb_txn *t, uint32_t first)
     uint32_t i = first + RELEASE_WINDOW;
     while (i < t->flits && at[i] > at[i - RELEASE_WINDOW]) i++;
     bool spread = i == t->flits;
-    uint32_t end = spread ? first + RELEASE_WINDOW : t->flits;
+    uint32_t end = t->next_release = spread ? first + RELEASE_WINDOW : t->flits;
     for (i = first; i < end; i++)
         kb_sim_at(sim, at[i], spread ? release_and_schedule : kb_txn_forward, t, i);
 }

@@ -25,6 +25,7 @@ typedef struct kb_hop {
     kb_time overhead; /* of this node */
     double gbs;
     kb_node node;
+    uint32_t left; /* flits that have claimed this node's link, but for those of a train */
 } kb_hop;
 
 typedef struct kb_txn_request {
@@ -66,9 +67,16 @@ typedef struct kb_txn {
     kb_time inject_left;  /* when the flit last injected has left it */
     kb_time committed;    /* write: end of the last burst so far */
     kb_time command;      /* time of the request or the acknowledgement */
-    /* Of a read: when the memory releases each flit; of a write by train: when each is there. */
+    /* Of a read: when the memory releases each flit; of a write by train: when each is there. Of
+     * those that have set out while it walks, if it is followed: when each is ready next. */
     kb_vec(kb_time) times;
+    bool followed;
+    bool walks; /* counted as a walker, even if a part of it is a train */
     kb_txn_moves moves;
+    uint32_t train_number; /* counts its trains */
+    uint32_t train_first;  /* flit with which the train begins */
+    uint32_t next_release; /* flit of a read that is not scheduled yet */
+    uint32_t retry;        /* flit at which it may try to become a train again */
     struct kb_txn *train_before, *train_behind; /* of all trains */
     kb_reservation *reservations;               /* of a train, by hop */
     kb_device *memory;
@@ -143,12 +151,14 @@ static inline kb_time kb_txn_send(kb_sim *sim, kb_txn *t, uint64_t arg)
     kb_hop *hop = &t->hops[arg >> 32], *next = hop + 1;
     uint32_t bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
     kb_time time = kb_txn_occupancy(t, hop, bytes);
-    kb_track_claim(&hop->wire->track, sim->now);
+    kb_track_claim(&hop->wire->track, t, sim->now);
     kb_time left = kb_link_claim(&hop->wire->link, sim->now, time, bytes);
     hop->waited += left - time - sim->now;
+    hop->left++;
     t->m->flit_hops++;
-    kb_sim_at(sim, kb_hop_ready_at(next, left + hop->propagation), next->receive, t,
-              arg + KB_TXN_NEXT_HOP);
+    kb_time ready = kb_hop_ready_at(next, left + hop->propagation);
+    if (t->followed) t->times.data[kb_txn_flit(arg)] = ready;
+    kb_sim_at(sim, ready, next->receive, t, arg + KB_TXN_NEXT_HOP);
     return left;
 }
 
