@@ -170,11 +170,38 @@ static kb_time commit(kb_device *device, kb_txn *t, uint32_t flit, kb_time when)
     return access_flit(hbm, t, flit, when);
 }
 
+/* Whether full flits of a run are a burst each, go round the channels, and take nothing else. */
+static bool is_stream(const kb_hbm_config *config, const kb_txn *t)
+{
+    return t->request.rows == 1 && t->flit_bytes == config->burst_bytes && config->powers_of_two &&
+           !config->refresh_interval && !config->row_bytes;
+}
+
+/* The same as access_flit for all flits but the last, from one on for which every channel has been
+ * used by this transaction. */
+static void stream(kb_hbm_ctrl *hbm, kb_txn *t, uint32_t flit)
+{
+    const kb_hbm_config *config = t->m->config[KB_HBM_CTRL];
+    uint32_t c = channel_of(config, kb_txn_flit_offset(t, flit)), mask = config->channels - 1;
+    kb_time now = t->m->sim->now;
+    hbm->bursts += t->flits - 1 - flit;
+    for (; flit + 1 < t->flits; flit++, c = (c + 1) & mask)
+        kb_txn_release(t, flit,
+                       kb_link_claim(&hbm->channel[c].fifo, now, config->burst, t->flit_bytes));
+}
+
 static void request(kb_device *device, kb_txn *t)
 {
     kb_hbm_ctrl *hbm = (kb_hbm_ctrl *)device;
-    for (uint32_t flit = 0; flit < t->flits; flit++)
+    const kb_hbm_config *config = t->m->config[KB_HBM_CTRL];
+    uint32_t channels = config->channels;
+    bool streams = t->flits > channels + 1 && is_stream(config, t);
+    for (uint32_t flit = 0; flit < (streams ? channels : t->flits); flit++)
         kb_txn_release(t, flit, access_flit(hbm, t, flit, t->m->sim->now));
+    if (streams) {
+        stream(hbm, t, channels);
+        kb_txn_release(t, t->flits - 1, access_flit(hbm, t, t->flits - 1, t->m->sim->now));
+    }
     hbm->bytes_read += t->request.rows * t->request.row_bytes;
 }
 

@@ -37,6 +37,35 @@ static void injections(kb_txn *t, uint32_t first, kb_time *times)
     }
 }
 
+/* Flits that pass one link after another. */
+typedef struct column {
+    const kb_hop *hop;
+    kb_hop *next;
+    kb_time free, waited; /* the link; of all of them */
+    kb_time not_before;   /* none is ready at the next node before the first was */
+    kb_time until;        /* who is not ready by then stays */
+    kb_time *times;       /* when each is ready here, then there */
+} column;
+
+/* Flits i..end, which occupy the link for as long each. Returns the first that stays, or `end`. */
+static uint32_t pass_alike(column *c, uint32_t i, uint32_t end, kb_time occupancy)
+{
+    kb_time *times = c->times, propagation = c->hop->propagation;
+    kb_time free = c->free, waited = c->waited, not_before = c->not_before;
+    for (; i < end && times[i] <= c->until; i++) {
+        kb_time start = times[i] > free ? times[i] : free;
+        waited += start - times[i];
+        free = start + occupancy;
+        kb_time arrival = free + propagation;
+        if (!not_before) not_before = kb_hop_ready_at(c->next, arrival);
+        times[i] = arrival > not_before ? arrival : not_before;
+    }
+    c->free = free;
+    c->waited = waited;
+    c->not_before = not_before;
+    return i;
+}
+
 /* Move flits first..end, or those of them that are ready at hop h by `until`, over its link, which
  * is free from r->free on: times[i] becomes when flit i is ready behind it. Returns the first that
  * is not. */
@@ -44,22 +73,20 @@ static uint32_t pass(kb_txn *t, uint32_t h, kb_reservation *r, uint32_t first, u
                      kb_time until, kb_time *times)
 {
     const kb_hop *hop = &t->hops[h];
-    kb_hop *next = &t->hops[h + 1];
     kb_time full = hop->flit_occupancy, tail = kb_txn_occupancy(t, hop, t->row_tail);
-    kb_time free = r->free, waited = 0, not_before = 0;
-    uint32_t in_row = first % t->flits_per_row, i;
-    for (i = first; i < end && times[i] <= until; i++) {
-        bool last = ++in_row == t->flits_per_row;
-        if (last) in_row = 0;
-        kb_time start = times[i] > free ? times[i] : free;
-        waited += start - times[i];
-        free = start + (last ? tail : full);
-        kb_time arrival = free + hop->propagation;
-        if (i == first) not_before = kb_hop_ready_at(next, arrival);
-        times[i] = arrival > not_before ? arrival : not_before;
+    column c = {
+        .hop = hop, .next = &t->hops[h + 1], .free = r->free, .until = until, .times = times};
+    uint32_t i = first, per_row = full == tail ? t->flits : t->flits_per_row;
+    for (bool go = true; go && i < end;) {
+        uint32_t last = i - i % per_row + per_row - 1, full_end = last < end ? last : end;
+        i = pass_alike(&c, i, full_end, full);
+        go = i == full_end;
+        if (!go || i == end) break;
+        i = pass_alike(&c, i, i + 1, tail);
+        go = i == last + 1;
     }
-    r->waited = waited;
-    r->last_left = free;
+    r->waited = c.waited;
+    r->last_left = c.free;
     return i;
 }
 

@@ -198,11 +198,9 @@ void kb_txn_depart(kb_txn *t, uint32_t flit, kb_time when)
     kb_sim_at(t->m->sim, when, inject, t, kb_txn_arg(1, flit));
 }
 
-void kb_txn_release(kb_txn *t, uint32_t flit, kb_time when)
+void kb_txn_released(kb_txn *t)
 {
-    if (when < t->hops[0].first) t->hops[0].first = when;
-    t->times.data[flit] = when;
-    if (flit + 1 == t->flits && !kb_train_start(t)) schedule_releases(t, 0);
+    if (!kb_train_start(t)) schedule_releases(t, 0);
 }
 
 void kb_txn_returned(kb_txn *t, uint32_t flits)

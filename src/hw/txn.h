@@ -170,7 +170,13 @@ void kb_txn_commit(kb_sim *sim, void *txn, uint64_t arg);
 
 /* A memory releases flit `flit` of a read at `when`. It says so when the request arrives, for all
  * flits in order. */
-void kb_txn_release(kb_txn *txn, uint32_t flit, kb_time when);
+void kb_txn_released(kb_txn *txn); /* all flits have been */
+static inline void kb_txn_release(kb_txn *t, uint32_t flit, kb_time when)
+{
+    if (when < t->hops[0].first) t->hops[0].first = when;
+    t->times.data[flit] = when;
+    if (flit + 1 == t->flits) kb_txn_released(t);
+}
 
 /* ---- for trains ---- */
 
