@@ -22,7 +22,7 @@ int kb_vaspace_init(kb_vaspace *space, uint64_t base, uint64_t bytes, uint64_t p
                        ": both must be multiples of the page size %" PRIu64
                        ", the size above 0, the end below 2^64",
                        bytes, base, page_bytes);
-    kb_alloc_init(&space->alloc, "virtual address space", base, bytes);
+    kb_alloc_init(&space->alloc, "virtual address space (address.va_gb)", base, bytes);
     space->page_bytes = page_bytes;
     return 0;
 }

@@ -118,9 +118,9 @@ static void assert_take_says(void *space, uint64_t bytes, int code, const char *
 
 static void errors_say_what_is_free(void **state)
 {
-    assert_take_says(*state, 0, KB_EINVAL, "virtual address space: cannot allocate 0 bytes");
+    assert_take_says(*state, 0, KB_EINVAL, "virtual address space (address.va_gb): cannot allocate 0 bytes");
     assert_take_says(*state, KB_VASPACE_BYTES + 1, KB_ENOSPC,
-                     "virtual address space: cannot allocate");
+                     "virtual address space (address.va_gb): cannot allocate");
     assert_take_says(*state, UINT64_MAX, KB_ENOSPC, "the largest hole is 68719476736 bytes");
     kb_vaddr all = take(*state, "all", KB_VASPACE_BYTES);
     assert_take_says(*state, 1, KB_ENOSPC, "0 of 68719476736 bytes are free");
