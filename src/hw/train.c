@@ -248,23 +248,45 @@ static void expect(kb_txn *t, const kb_time *times)
 
 /* ---- departure ---- */
 
-/* Bring releases into the order of time, which is that in which flits set out: those of equal size
- * are alike. They hardly ever are far from it. */
-static bool sort_releases(const kb_txn *t)
+/* Sort times that hardly ever are far from it. False if they are. */
+static bool sort(kb_time *at, uint32_t n)
 {
-    enum { MOVES = 32 }; /* for each flit, at most */
-    kb_time *at = t->times.data;
-    bool equal = t->flits_per_row == 1 || t->row_tail == t->flit_bytes;
-    uint32_t alike = equal ? t->flits : t->request.rows == 1 ? t->flits - 1 : 0;
-    uint64_t moves = (uint64_t)MOVES * t->flits;
-    for (uint32_t i = 1; i < t->flits; i++) {
-        if (at[i - 1] <= at[i]) continue;
-        if (i >= alike || moves == 0) return false;
+    enum { MOVES = 32 }; /* for each, at most */
+    uint64_t moves = (uint64_t)MOVES * n;
+    for (uint32_t i = 1; i < n; i++) {
         kb_time time = at[i];
         uint32_t k = i;
-        for (; k > 0 && at[k - 1] > time && moves > 0; k--, moves--) at[k] = at[k - 1];
+        for (; k > 0 && at[k - 1] > time; k--) {
+            if (moves-- == 0) return false;
+            at[k] = at[k - 1];
+        }
         at[k] = time;
     }
+    return true;
+}
+
+static bool is_sorted(const kb_time *at, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++)
+        if (at[i - 1] > at[i]) return false;
+    return true;
+}
+
+/* Bring releases into the order of time, which is that in which flits set out: those of equal size
+ * are alike. False, and nothing is changed, if a shorter one comes between them, or may. */
+static bool sort_releases(kb_txn *t)
+{
+    uint32_t n = t->flits;
+    kb_time *at = t->times.data;
+    if (is_sorted(at, n)) return true;
+    bool equal = t->flits_per_row == 1 || t->row_tail == t->flit_bytes;
+    if (!equal && t->request.rows > 1) return false;
+    kb_machine *m = t->m;
+    kb_vec_reserve(&m->times, n);
+    kb_time *sorted = memcpy(m->times.data, at, n * sizeof *at);
+    if (!sort(sorted, equal ? n : n - 1)) return false;
+    if (!equal && sorted[n - 1] <= sorted[n - 2]) return false;
+    memcpy(at, sorted, n * sizeof *at);
     return true;
 }
 

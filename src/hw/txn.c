@@ -163,12 +163,10 @@ enum { RELEASE_WINDOW = 64 };
 static void release_and_schedule(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
-    uint32_t next = t->next_release;
-    bool more = t->moves != KB_TXN_BY_TRAIN && next < t->flits;
-    if (more && !(kb_train_is_due(t, kb_txn_flit(arg)) && kb_train_resume(t, next))) {
+    uint32_t flit = kb_txn_flit(arg), next = flit + RELEASE_WINDOW;
+    bool more = t->moves != KB_TXN_BY_TRAIN && flit >= t->release_first && next < t->flits;
+    if (more && !(kb_train_is_due(t, flit) && kb_train_resume(t, next)))
         kb_sim_at(sim, t->times.data[next], release_and_schedule, t, next);
-        t->next_release++;
-    }
     kb_txn_forward(sim, t, arg);
 }
 
@@ -182,7 +180,8 @@ static void schedule_releases(kb_txn *t, uint32_t first)
     uint32_t i = first + RELEASE_WINDOW;
     while (i < t->flits && at[i] > at[i - RELEASE_WINDOW]) i++;
     bool spread = i == t->flits;
-    uint32_t end = t->next_release = spread ? first + RELEASE_WINDOW : t->flits;
+    uint32_t end = spread ? first + RELEASE_WINDOW : t->flits;
+    t->release_first = first;
     for (i = first; i < end; i++)
         kb_sim_at(sim, at[i], spread ? release_and_schedule : kb_txn_forward, t, i);
 }

@@ -73,10 +73,10 @@ typedef struct kb_txn {
     bool followed;
     bool walks; /* counted as a walker, even if a part of it is a train */
     kb_txn_moves moves;
-    uint32_t train_number; /* counts its trains */
-    uint32_t train_first;  /* flit with which the train begins */
-    uint32_t next_release; /* flit of a read that is not scheduled yet */
-    uint32_t retry;        /* flit at which it may try to become a train again */
+    uint32_t train_number;  /* counts its trains */
+    uint32_t train_first;   /* flit with which the train begins */
+    uint32_t release_first; /* flit of a read from which on each schedules another */
+    uint32_t retry;         /* flit at which it may try to become a train again */
     struct kb_txn *train_before, *train_behind; /* of all trains */
     kb_reservation *reservations;               /* of a train, by hop */
     kb_device *memory;
