@@ -29,10 +29,17 @@ static long double sigmoidl(long double x)
     return 1 / (1 + expl(-x));
 }
 
+static uint64_t bits(double x)
+{
+    uint64_t b;
+    memcpy(&b, &x, sizeof b);
+    return b;
+}
+
 /* The same bits, or both a NaN. */
 static bool same(double a, double b)
 {
-    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
+    return bits(a) == bits(b) || (isnan(a) && isnan(b));
 }
 
 /* Arguments of either sign up to `limit`, spread over `octaves` powers of two. */

@@ -118,7 +118,8 @@ static void assert_take_says(void *space, uint64_t bytes, int code, const char *
 
 static void errors_say_what_is_free(void **state)
 {
-    assert_take_says(*state, 0, KB_EINVAL, "virtual address space (address.va_gb): cannot allocate 0 bytes");
+    assert_take_says(*state, 0, KB_EINVAL,
+                     "virtual address space (address.va_gb): cannot allocate 0 bytes");
     assert_take_says(*state, KB_VASPACE_BYTES + 1, KB_ENOSPC,
                      "virtual address space (address.va_gb): cannot allocate");
     assert_take_says(*state, UINT64_MAX, KB_ENOSPC, "the largest hole is 68719476736 bytes");

@@ -118,7 +118,8 @@ function TestTensors:test_exhausted_addresses_name_the_tensor_once()
   simulate(function()
     local ok, message = pcall(torch.empty, 1 << 31, { dtype = "u8", name = "big" })
     lu.assertFalse(ok)
-    lu.assertStrContains(message, "tensor 'big': virtual address space (address.va_gb): cannot allocate 2147483648 bytes")
+    lu.assertStrContains(message,
+      "tensor 'big': virtual address space (address.va_gb): cannot allocate 2147483648 bytes")
     lu.assertEquals(select(2, message:gsub("'big'", "")), 1)
   end, { data = false, sets = { "address.va_gb=1" } })
 end
