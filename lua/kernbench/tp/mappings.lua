@@ -50,18 +50,23 @@ function M.reduce_from_tensor_model_parallel_region(x)
   return x
 end
 
---- This rank's part of the last dimension.
----@param x Tensor
----@return Tensor
-function M.scatter_to_tensor_model_parallel_region(x)
-  local call = "scatter_to_tensor_model_parallel_region"
+-- This rank's part of dimension d, counted from 1, or from the end if negative, which `what` names.
+local function scatter(call, x, what, d)
   M.check(call, x)
+  if d < 0 then d = #x.shape + 1 + d end
   local rank, world = state.place()
   if world == 1 then
     return x
   end
-  state.divide(call, "the last dimension", x.shape[#x.shape], world)
-  return moves.slice("scatter", x, #x.shape, rank, world)
+  state.divide(call, what, x.shape[d], world)
+  return moves.slice("scatter", x, d, rank, world)
+end
+
+--- This rank's part of the last dimension.
+---@param x Tensor
+---@return Tensor
+function M.scatter_to_tensor_model_parallel_region(x)
+  return scatter("scatter_to_tensor_model_parallel_region", x, "the last dimension", -1)
 end
 
 -- All ranks' x, one after another along dimension 0.
@@ -84,14 +89,7 @@ end
 ---@param x Tensor
 ---@return Tensor
 function M.scatter_to_sequence_parallel_region(x)
-  local call = "scatter_to_sequence_parallel_region"
-  M.check(call, x)
-  local rank, world = state.place()
-  if world == 1 then
-    return x
-  end
-  state.divide(call, "dimension 0", x.shape[1], world)
-  return moves.slice("scatter", x, 1, rank, world)
+  return scatter("scatter_to_sequence_parallel_region", x, "dimension 0", 1)
 end
 
 --- All ranks' x, one after another along dimension 0.
