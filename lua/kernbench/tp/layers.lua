@@ -4,6 +4,7 @@
 -- returns the output, cut by rows, and, with skip_bias_add, the bias that the caller is to add, else nil. Weights
 -- are given whole, [out, in] as in PyTorch, the same on every rank; a rank keeps its part, transposed and cut by
 -- columns over all PEs of its SIP.
+local check_options = require "kernbench.tp.check_options"
 local core = require "kernbench.core"
 local kernels = require "kernbench.tp.kernels"
 local mappings = require "kernbench.tp.mappings"
@@ -26,31 +27,6 @@ local COLUMN = setmetatable({ gather_output = "boolean" }, { __index = LINEAR })
 local ROW = setmetatable({ input_is_parallel = "boolean" }, { __index = LINEAR })
 local EMBEDDING = { num_embeddings = "size", embedding_dim = "size", dtype = "string", weight = "array",
   reduce_scatter_embeddings = "boolean", name = "string" }
-
-local ACCEPTS = {
-  size = function(value) return math.type(value) == "integer" and value >= 1 end,
-  boolean = function(value) return type(value) == "boolean" end,
-  string = function(value) return type(value) == "string" end,
-  array = np.isarray,
-}
-
-local function check_options(call, options, known, ...)
-  if type(options) ~= "table" then
-    core.raise(("tp.%s: expected a table of options"):format(call))
-  end
-  for key, value in pairs(options) do
-    local kind = known[key]
-    if not kind then
-      core.raise(("tp.%s: unknown option '%s'"):format(call, tostring(key)))
-    elseif not ACCEPTS[kind](value) then
-      core.raise(("tp.%s: %s is %s; expected a%s %s"):format(call, key, tostring(value), kind == "array" and "n" or "",
-        kind))
-    end
-  end
-  for _, key in ipairs { ... } do
-    if options[key] == nil then core.raise(("tp.%s: %s is missing"):format(call, key)) end
-  end
-end
 
 local function check_shape(call, name, array, ...)
   local expected = { ... }

@@ -4,6 +4,7 @@
 -- An activation is [sequence, batch, hidden]. A rank has all of it between the parts of a layer, and its heads or
 -- columns within them. Options have the names of Megatron's TransformerConfig. Weights are whole np arrays, the same
 -- on all ranks; without them they are zeros.
+local check_options = require "kernbench.tp.check_options"
 local core = require "kernbench.core"
 local decode = require "kernels.decode_attention"
 local kernels = require "kernbench.tp.transformer_kernels"
@@ -55,7 +56,7 @@ end
 local Norm = class()
 
 local function norm(kind, options)
-  options_of.check(kind, options, options_of.NORM, "hidden_size")
+  check_options(kind, options, options_of.NORM, "hidden_size")
   local n, dtype, name = options.hidden_size, options.dtype or "f16", options.name or kind
   local one = torch().ahbm.has_data() and np.ones({ n }, "f32") or nil
   local self = setmetatable({ eps = options.eps or 1e-5, name = kind }, Norm)
@@ -105,7 +106,7 @@ KVCache.__index = KVCache
 ---@return tp.KVCache
 function M.KVCache(options)
   local call = "KVCache"
-  options_of.check(call, options, options_of.CACHE, "users", "max_sequence_length", "num_query_groups", "kv_channels")
+  check_options(call, options, options_of.CACHE, "users", "max_sequence_length", "num_query_groups", "kv_channels")
   local pes, name = runtime.machine.cubes * runtime.machine.pes, options.name or call
   local groups = options_of.groups_of(options.num_query_groups)
   local shape = { pes, options.users, groups.count, decode.slots(options.max_sequence_length, pes),
@@ -344,7 +345,7 @@ local Layer = class()
 ---@return tp.TransformerLayer
 function M.TransformerLayer(options)
   local call = "TransformerLayer"
-  options_of.check(call, options, options_of.LAYER, "hidden_size", "num_attention_heads")
+  check_options(call, options, options_of.LAYER, "hidden_size", "num_attention_heads")
   local w, kind = options.weights or {}, options.normalization or "LayerNorm"
   if kind ~= "LayerNorm" and kind ~= "RMSNorm" then
     core.raise(("tp.%s: normalization is %s; expected LayerNorm or RMSNorm"):format(call, kind))

@@ -1,4 +1,5 @@
 --- Options of transformer layers: which there are, what they must be, what they are if absent.
+local check_options = require "kernbench.tp.check_options"
 local core = require "kernbench.core"
 local np = require "kernbench.np"
 local state = require "kernbench.tp.state"
@@ -31,38 +32,6 @@ M.LAYER = { hidden_size = "size", num_attention_heads = "size", num_query_groups
   ffn_hidden_size = "size", normalization = "string", layernorm_epsilon = "number", gated_linear_unit = "boolean",
   position_embedding_type = "string", rotary_base = "number", max_position_embeddings = "size",
   add_bias_linear = "boolean", add_qkv_bias = "boolean", causal = "boolean", dtype = "string", weights = "table" }
-
-local ACCEPTS = {
-  size = function(value) return math.type(value) == "integer" and value >= 1 end,
-  number = function(value) return type(value) == "number" end,
-  boolean = function(value) return type(value) == "boolean" end,
-  string = function(value) return type(value) == "string" end,
-  table = function(value) return type(value) == "table" end,
-  array = np.isarray,
-}
-
---- Raise unless these are options that `known` names, and those that are named here are there.
----@param call string
----@param options table
----@param known table<string, string>
----@param ... string
-function M.check(call, options, known, ...)
-  if type(options) ~= "table" then
-    core.raise(("tp.%s: expected a table of options"):format(call))
-  end
-  for key, value in pairs(options) do
-    local kind = known[key]
-    if not kind then
-      core.raise(("tp.%s: unknown option '%s'"):format(call, tostring(key)))
-    elseif not ACCEPTS[kind](value) then
-      core.raise(("tp.%s: %s is %s; expected a%s %s"):format(call, key, tostring(value), kind == "array" and "n" or "",
-        kind))
-    end
-  end
-  for _, key in ipairs { ... } do
-    if options[key] == nil then core.raise(("tp.%s: %s is missing"):format(call, key)) end
-  end
-end
 
 local function shape_text(shape)
   return "(" .. table.concat(shape, ", ") .. ")"
@@ -97,7 +66,7 @@ end
 ---@param options tp.TransformerOptions
 ---@return table
 function M.attention(call, options)
-  M.check(call, options, M.LAYER, "hidden_size", "num_attention_heads")
+  check_options(call, options, M.LAYER, "hidden_size", "num_attention_heads")
   local all = with_defaults(options)
   local heads, hidden = all.num_attention_heads, all.hidden_size
   if not all.kv_channels and hidden % heads ~= 0 then
@@ -127,7 +96,7 @@ end
 ---@param options tp.TransformerOptions
 ---@return table
 function M.mlp(call, options)
-  M.check(call, options, M.LAYER, "hidden_size")
+  check_options(call, options, M.LAYER, "hidden_size")
   local all = with_defaults(options)
   all.ffn_hidden_size = all.ffn_hidden_size or 4 * all.hidden_size
   local up = { all.ffn_hidden_size, all.hidden_size }
