@@ -136,7 +136,7 @@ typedef struct chosen {
 static void choose(chosen *c, size_t at, double x)
 {
     c->at[c->count] = at;
-    c->z[c->count] = 0;
+    c->z[c->count] = 0; /* until its series has been computed */
     c->x[c->count++] = x;
 }
 

@@ -92,7 +92,9 @@ end
 function M.add_args(parser, bench)
   local options = {}
   for _, arg in ipairs(bench.args or {}) do
-    local help = (arg.help and arg.help .. " " or "") .. "Default: " .. tostring(arg.default) .. "."
+    local sentences = { arg.help }
+    if arg.default ~= "" then sentences[#sentences + 1] = ("Default: %s."):format(tostring(arg.default)) end
+    local help = table.concat(sentences, " ")
     local option = parser:option("--" .. arg.name, help):convert(convert(arg))
     if arg.choices then
       option:choices(arg.choices)
