@@ -100,14 +100,30 @@ end
 local KVCache = {}
 KVCache.__index = KVCache
 
---- This rank's part of the keys and values of one layer, cut by positions over all PEs of its SIP.
+local POSITIONS = 128 -- that are worth a PE
+
+-- Cubes that hold so many positions: not all of them if PEs had few positions each, and would mostly merge what they
+-- found. PEs merge by halves, so there are a power of two.
+local function cubes_for(positions)
+  local cubes, pes = runtime.machine.cubes, runtime.machine.pes
+  if pes & (pes - 1) ~= 0 then
+    return cubes
+  end
+  local some = 1
+  while 2 * some * pes * POSITIONS <= positions do some = 2 * some end
+  return math.min(some, cubes)
+end
+
+--- This rank's part of the keys and values of one layer, cut by positions over PEs of its SIP: all of them, unless
+--- that would be few positions for each.
 ---@param options {users: integer, max_sequence_length: integer, num_query_groups: integer, kv_channels: integer,
 ---  dtype?: string, name?: string}
 ---@return tp.KVCache
 function M.KVCache(options)
   local call = "KVCache"
   check_options(call, options, options_of.CACHE, "users", "max_sequence_length", "num_query_groups", "kv_channels")
-  local pes, name = runtime.machine.cubes * runtime.machine.pes, options.name or call
+  local cubes, name = cubes_for(options.users * options.max_sequence_length), options.name or call
+  local pes = cubes * runtime.machine.pes
   local groups = options_of.groups_of(options.num_query_groups)
   local shape = { pes, options.users, groups.count, decode.slots(options.max_sequence_length, pes),
     options.kv_channels }
@@ -115,7 +131,7 @@ function M.KVCache(options)
     KVCache)
   for _, what in ipairs { "keys", "values" } do
     self[what] = torch().empty(shape, { dtype = options.dtype or "f16", name = name .. "." .. what,
-      dp = torch().DPPolicy { cube = "row_wise", pe = "row_wise" } })
+      dp = torch().DPPolicy { cube = "row_wise", pe = "row_wise", num_cubes = cubes } })
   end
   for user = 1, options.users do self.lengths[user] = 0 end
   return self
@@ -263,7 +279,7 @@ function Attention:decode(qkv, out, cache)
   limit(self, longest)
   self:place(qkv, cache, { heads = self.heads, groups = self.groups, d = self.d, pes = cache.pes,
     positions = positions })
-  launch("attention", decode.attention, nil, qkv, cache.keys, cache.values, out, lengths, { heads = self.heads })
+  launch("attention", decode.attention, cache.keys, qkv, cache.keys, cache.values, out, lengths, { heads = self.heads })
   cache.lengths = lengths
 end
 
