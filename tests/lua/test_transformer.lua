@@ -86,8 +86,9 @@ end
 
 local TestDecode = {}
 
--- A prompt for every user, then token by token; user u has forgotten what is behind the first prompts[u].
-local function generates(o, n, prompts, tokens)
+-- A prompt for every user, then token by token; user u has forgotten what is behind the first prompts[u]. The cache has
+-- room for `room` positions of each, or for those there are.
+local function generates(o, n, prompts, tokens, room)
   local users, longest = #prompts, math.max(table.unpack(prompts))
   local all, rows = random(33, longest + tokens, users, o.hidden_size), {}
   -- what a user has seen at the end: its prompt, then the tokens
@@ -97,8 +98,8 @@ local function generates(o, n, prompts, tokens)
   end
   ranks(n, function(rank)
     local block = tp.TransformerLayer(o)
-    local cache = tp.KVCache { users = users, max_sequence_length = longest + tokens, kv_channels = o.kv_channels,
-      num_query_groups = o.num_query_groups, dtype = "f32" }
+    local cache = tp.KVCache { users = users, max_sequence_length = room or longest + tokens,
+      kv_channels = o.kv_channels, num_query_groups = o.num_query_groups, dtype = "f32" }
     block(torch.from_numpy(all[{ { 0, longest } }]), cache)
     lu.assertEquals(cache.lengths[1], longest)
     cache.lengths = table.move(prompts, 1, users, 1, {})
@@ -121,6 +122,20 @@ end
 function TestDecode:test_users_of_different_lengths()
   generates(llama(), 2, { 9, 1, 5 }, 2)
   generates(llama(2), 4, { 3, 6 }, 2)
+end
+
+function TestDecode:test_a_cache_is_on_as_many_cubes_as_have_128_positions_for_each_pe()
+  ranks(1, function()
+    local machine = require("kernbench.runtime").machine
+    local function cubes_of(positions, users)
+      local cache = tp.KVCache { users = users, max_sequence_length = positions, num_query_groups = 4, kv_channels = 4 }
+      return #cache.keys.shards // machine.pes
+    end
+    local full = 128 * machine.pes -- positions of a cube
+    lu.assertEquals({ machine.cubes, cubes_of(1, 1), cubes_of(2 * full - 1, 1), cubes_of(2 * full, 1),
+      cubes_of(3 * full, 1), cubes_of(full, 4), cubes_of(100 * full, 1) }, { 4, 1, 1, 2, 2, 4, 4 })
+  end)
+  generates(llama(), 1, { 13 }, 3, 2 * 128 * 4) -- two of the four cubes, of four PEs each
 end
 
 function TestDecode:test_without_numbers()

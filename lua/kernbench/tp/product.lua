@@ -50,7 +50,7 @@ local WIDEST = 4096 -- columns at a time
 local KEPT, HELD = 6 << 20, 4 << 20 -- bytes in TCM: of w as a whole, of the rows of x if w is not kept
 local PIECE = 1 << 20 -- of x or w, and of sums
 local FEW = 2 * STEP -- rows
-
+local SLABS = 4 -- of few rows: with more, there is less to wait for at the end, and more to command
 local EARLY = 128 << 10 -- bytes of x that are loaded before w
 
 -- Largest multiple of `unit` up to n, at least one; smallest from n on.
@@ -87,7 +87,7 @@ function M.blocks(rows, K, n, item, readers)
   local group, few = group_of(rows, n, readers), rows <= FEW
   local width, columns, own = math.min(n, WIDEST), group * n, -(-rows // group)
   local keep = K * columns * item <= KEPT
-  local slab = few and up(-(-K // readers), 2 * STEP) or K
+  local slab = few and up(-(-K // math.min(SLABS, readers)), 2 * STEP) or K
   local most = down(math.min(PIECE // (width * item), PIECE // (STEP * item)), 2 * STEP)
   local inner = -(-slab // -(-slab // most)) -- as even as possible
   if inner < K then inner = up(inner, 2 * STEP) end
@@ -104,12 +104,26 @@ end
 
 -- ---- launches ----
 
+--- The first `pes` PEs of the first `cubes` cubes, as torch.launch takes them.
+---@param cubes integer
+---@param pes integer
+---@return table[]
+function M.first_pes(cubes, pes)
+  local list = {}
+  for cube = 0, cubes - 1 do
+    for pe = 0, pes - 1 do list[#list + 1] = { cube = cube, pe = pe } end
+  end
+  return list
+end
+
 -- A copy of x in each of the first cubes.
 local function spread(x, cubes, blocks, K)
   local count = -(-K // blocks.slab) * blocks.rows * blocks.slab
   local copies = torch().empty({ count }, { dtype = x.dtype,
     dp = torch().DPPolicy { cube = "replicate", num_cubes = cubes, pe = "row_wise", pad = true } })
-  torch().launch { name = "spread", kernel = kernels.spread, pes = copies.shards,
+  local slabs = blocks.slab < K and blocks.rows * -(-K // blocks.slab) -- each is moved as a whole
+  torch().launch { name = "spread", kernel = kernels.spread,
+    pes = slabs and M.first_pes(cubes, math.min(slabs, runtime.machine.pes)) or copies.shards,
     args = { x, copies, blocks, K, tensors.item_size(x.dtype) } }
   return copies
 end

@@ -43,6 +43,17 @@ local function launch(name, kernel, by, ...)
   torch().launch { name = name, kernel = kernel, args = table.pack(...), pes = by and by.shards or "all" }
 end
 
+local SHARE = 512 -- elements that are worth a PE
+
+-- Launch a function of elements on as many cubes as so many elements keep busy: a power of two, so that shares of PEs
+-- begin where rows do.
+local function launch_pointwise(name, kernel, elements, ...)
+  local machine, cubes = runtime.machine, 1
+  while cubes * machine.pes * SHARE < elements and cubes < machine.cubes do cubes = 2 * cubes end
+  torch().launch { name = name, kernel = kernel, args = table.pack(...),
+    pes = product.first_pes(math.min(cubes, machine.cubes), machine.pes) }
+end
+
 local function class()
   local methods = {}
   methods.__index = methods
@@ -131,7 +142,7 @@ function M.KVCache(options)
     KVCache)
   for _, what in ipairs { "keys", "values" } do
     self[what] = torch().empty(shape, { dtype = options.dtype or "f16", name = name .. "." .. what,
-      dp = torch().DPPolicy { cube = "row_wise", pe = "row_wise", num_cubes = cubes } })
+      dp = torch().DPPolicy { cube = "row_wise", pe = "row_wise", num_cubes = cubes, pad = true } })
   end
   for user = 1, options.users do self.lengths[user] = 0 end
   return self
@@ -345,7 +356,7 @@ end
 function MLP:forward(x)
   local y = self.up(x)
   local out = like(y, self.width)
-  launch(self.kernel, kernels[self.kernel], nil, y, out)
+  launch_pointwise(self.kernel, kernels[self.kernel], out:numel(), y, out)
   return (self.down(out))
 end
 

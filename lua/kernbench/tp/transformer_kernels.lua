@@ -26,9 +26,13 @@ local function among_all()
   return tl.program_id(1) * tl.num_programs(0) + tl.program_id(0), tl.num_programs(0) * tl.num_programs(1)
 end
 
--- `count` rows of n elements from `row` on, in f32.
-local function load_rows(x, row, count, n)
-  return tl.cast(tl.load(x:whole() + row * n, { count, n }), "f32")
+-- Begin to load `count` rows of n elements from `row` on.
+local function fetch_rows(x, row, count, n)
+  return tl.load_async(x:whole() + row * n, { count, n })
+end
+
+local function in_f32(handle)
+  return tl.cast(tl.wait(handle), "f32")
 end
 
 local function store_rows(out, row, tile)
@@ -42,12 +46,15 @@ end
 -- gamma, beta: (hidden), a copy in every cube; with beta it is LayerNorm, else RMSNorm.
 function M.norm(x, y, gamma, beta, sum, out, eps)
   local first, rows, n = own_rows(out)
-  local g, b, some = tl.cast(tl.load(gamma), "f32"), beta and tl.cast(tl.load(beta), "f32"), math.max(1, MOST // n)
+  local weight, bias, some = tl.load_async(gamma), beta and tl.load_async(beta), math.max(1, MOST // n)
+  local g, b
   for row = first, first + rows - 1, some do
     local count = math.min(some, first + rows - row)
-    local a = load_rows(x, row, count, n)
+    local coming, other = fetch_rows(x, row, count, n), y and fetch_rows(y, row, count, n)
+    if not g then g, b = in_f32(weight), bias and in_f32(bias) end
+    local a = in_f32(coming)
     if y then
-      a = a + load_rows(y, row, count, n)
+      a = a + in_f32(other)
       store_rows(sum, row, a)
     end
     if b then a = a - tl.sum(a, 1, true) * (1 / n) end
@@ -62,7 +69,8 @@ function M.add(x, y, out)
   local some = math.max(1, MOST // n)
   for row = first, first + rows - 1, some do
     local count = math.min(some, first + rows - row)
-    store_rows(out, row, load_rows(x, row, count, n) + load_rows(y, row, count, n))
+    local a, b = fetch_rows(x, row, count, n), fetch_rows(y, row, count, n)
+    store_rows(out, row, in_f32(a) + in_f32(b))
   end
 end
 
