@@ -16,7 +16,9 @@ local M = {}
 ---@field memory "hbm"|"sram"|"tcm"
 ---@field dp DPPolicy
 ---@field data kernbench.array  the contents; reading and assigning it move them
----@field shards table[] {sip, cube, pe, offset_bytes, nbytes, start, extent}
+---@field shards table[] {sip, cube, pe, offset_bytes, nbytes, start, extent}; shared with other tensors: not to be
+---  written into
+---@field placement kernbench.Placement
 local Tensor = {}
 
 local ITEM = { f8e4m3 = 1, f8e5m2 = 1, f16 = 2, bf16 = 2, f32 = 4, f64 = 8, i8 = 1, i16 = 2, i32 = 4, i64 = 8,
@@ -50,30 +52,17 @@ function M.shape_text(shape)
   return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")")
 end
 
--- shards as users see them; offset_bytes counts within the tensor's elements in row-major order.
-local function describe_shards(description)
-  local shape, item, flat = description.shape, ITEM[description.dtype], description.shards
-  local shards = {}
-  for i = 1, #flat, 3 do
-    local piece = description.pieces[flat[i + 2] + 1]
-    local offset = 0
-    for d = 1, #shape do offset = offset * shape[d] + piece.start[d] end
-    shards[#shards + 1] = { sip = description.sip, cube = flat[i], pe = flat[i + 1], start = piece.start,
-      extent = piece.extent, offset_bytes = offset * item, nbytes = count(piece.extent) * item }
-  end
-  return shards
-end
-
 --- A Tensor for what the engine made of that description.
 ---@param raw kernbench.DeviceTensor
 ---@param description table as for engine:tensor
 ---@param policy DPPolicy
+---@param placement kernbench.Placement
 ---@return Tensor
-function M.wrap(raw, description, policy)
+function M.wrap(raw, description, policy, placement)
   local shape = description.shape
   return setmetatable({ raw = raw, shape = table.move(shape, 1, #shape, 1, {}), dtype = description.dtype,
     name = raw:get_name(), sip = description.sip, memory = description.memory, dp = policy,
-    shards = describe_shards(description) }, Tensor)
+    placement = placement }, Tensor)
 end
 
 --- Raise, on behalf of `call`, unless it is a tensor that has not been freed.
@@ -145,9 +134,11 @@ function Tensor:copy_(source)
   return self
 end
 
--- t.data, t[key], and the methods.
+-- t.data, t.shards, t[key], and the methods.
 function Tensor.__index(tensor, key)
-  if key == "data" then
+  if key == "shards" then
+    return tensor.placement:shards(tensor.sip, ITEM[tensor.dtype])
+  elseif key == "data" then
     M.check_alive(tensor, "Tensor.data")
     return read(tensor)
   elseif type(key) == "number" or type(key) == "table" then

@@ -6,6 +6,7 @@
 local dp = require "kernbench.dp"
 local launch = require "kernbench.launch"
 local np = require "kernbench.np"
+local placements = require "kernbench.placement"
 local runtime = require "kernbench.runtime"
 local tensors = require "kernbench.tensor"
 local core = require "kernbench.core"
@@ -62,13 +63,13 @@ end
 -- Allocate and map what parse returned; contents are zero.
 local function make(call, wanted)
   local engine = runtime.need_engine(call)
-  local ok, pieces, flat = pcall(dp.shards, wanted.shape, wanted.dp, runtime.machine)
+  local ok, placement = pcall(placements.of, wanted.shape, wanted.dp, runtime.machine)
   if not ok then
     fail(("%s: tensor%s %s: %s"):format(call, wanted.name and (" '" .. wanted.name .. "'") or "",
-      tensors.shape_text(wanted.shape), pieces))
+      tensors.shape_text(wanted.shape), placement))
   end
   local description = { call = call, name = wanted.name, sip = runtime.device, dtype = wanted.dtype,
-    memory = wanted.memory, shape = wanted.shape, pieces = pieces, shards = flat,
+    memory = wanted.memory, shape = wanted.shape, pieces = placement.pieces, shards = placement.flat,
     padded = dp.is_padded_by_rows(wanted.dp) }
   local raw = engine:tensor(description)
   if not raw then
@@ -76,7 +77,7 @@ local function make(call, wanted)
     description.last_try = true
     raw = engine:tensor(description)
   end
-  return tensors.wrap(raw, description, wanted.dp)
+  return tensors.wrap(raw, description, wanted.dp, placement)
 end
 
 -- A new tensor filled from the host; without an array it holds zeros.

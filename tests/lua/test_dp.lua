@@ -3,6 +3,7 @@ local lu = require "luaunit"
 local dp = require "kernbench.dp"
 local helper = require "tests.lua.helper"
 local np = require "kernbench.np"
+local placements = require "kernbench.placement"
 
 local MACHINE = { sips = 2, cubes = 4, mesh_w = 2, mesh_h = 2, pes = 8 }
 local POLICIES = { "replicate", "column_wise", "row_wise" }
@@ -148,6 +149,49 @@ function TestTiles:test_random_placements_hold_every_element_once_per_copy()
   end
 end
 
+local TestPlacements = {}
+
+function TestPlacements:test_the_same_question_has_one_answer()
+  local shape = { 16, 8 }
+  local first = placements.of(shape, dp.policy { pe = "row_wise" }, MACHINE)
+  lu.assertIs(placements.of({ 16, 8 }, dp.policy { pe = "row_wise" }, MACHINE), first)
+  lu.assertNotIs(placements.of({ 16, 8 }, dp.policy { pe = "column_wise" }, MACHINE), first)
+  lu.assertNotIs(placements.of({ 8, 16 }, dp.policy { pe = "row_wise" }, MACHINE), first)
+  lu.assertNotIs(placements.of({ 16, 8 }, dp.policy { pe = "row_wise" }, { cubes = 2, pes = 8 }), first)
+  lu.assertIs(placements.of(shape, dp.policy { pe = "row_wise" }, MACHINE), first)
+end
+
+function TestPlacements:test_an_answer_does_not_change_with_the_tables_it_was_asked_with()
+  local shape, policy = { 3, 5 }, dp.policy()
+  local placement = placements.of(shape, policy, MACHINE)
+  shape[1], policy.pe = 7, "row_wise"
+  lu.assertEquals(placement.pieces, { { start = { 0, 0 }, extent = { 3, 5 } } })
+  lu.assertIs(placements.of({ 3, 5 }, dp.policy(), MACHINE), placement)
+end
+
+function TestPlacements:test_many_are_forgotten_and_made_again()
+  local machine = { cubes = 1, pes = 1 }
+  local first, kept = placements.of({ 1 }, dp.single, machine), setmetatable({}, { __mode = "v" })
+  for i = 1, 1000 do kept[i] = placements.of({ i }, dp.single, machine) end
+  lu.assertEquals(placements.of({ 1 }, dp.single, machine).flat, first.flat)
+  collectgarbage()
+  local count = 0
+  for _ in pairs(kept) do count = count + 1 end
+  lu.assertTrue(count < 100)
+end
+
+function TestPlacements:test_shards_are_described_once_for_a_sip_and_an_element_size()
+  local placement = placements.of({ 4, 16 }, dp.policy { pe = "column_wise", num_cubes = 1 }, MACHINE)
+  local list = placement:shards(1, 2)
+  lu.assertIs(placement:shards(1, 2), list)
+  lu.assertEquals(#list, 8)
+  -- the last PE: columns 14 and 15 of 4 rows, of 2 bytes each, and of 4
+  lu.assertEquals(list[8], { sip = 1, cube = 0, pe = 7, start = { 0, 14 }, extent = { 4, 2 }, offset_bytes = 14 * 2,
+    nbytes = 4 * 2 * 2 })
+  local wide = placement:shards(0, 4)[8]
+  lu.assertEquals({ wide.sip, wide.offset_bytes, wide.nbytes }, { 0, 14 * 4, 4 * 2 * 4 })
+end
+
 local TestErrors = {}
 
 function TestErrors:test_grids_that_make_no_sense()
@@ -211,4 +255,5 @@ function TestErrors:test_policies_are_known_and_shown()
     'DPPolicy{cube = "tiled_2d", pe = "replicate", num_cubes = 2, num_pes = all, cube_grid = {1, 2}, pad = true}')
 end
 
-helper.main { TestShards = TestShards, TestTiles = TestTiles, TestErrors = TestErrors }
+helper.main { TestShards = TestShards, TestTiles = TestTiles, TestPlacements = TestPlacements,
+  TestErrors = TestErrors }
