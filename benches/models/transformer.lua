@@ -161,7 +161,7 @@ local function worker(rank, world, options, given, args, result)
 
   local since = runtime.engine:now_ns()
   local y = through(layers, x, caches)
-  local launches = table.move(runtime.here().launches, 1, #runtime.here().launches, 1, {})
+  local launches = runtime.here().launches:list()
   torch.accelerator.synchronize()
   if rank == 0 then
     local times, began, ended = breakdown(since)

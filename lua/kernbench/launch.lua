@@ -183,6 +183,6 @@ return function(name, kernel, ...)
   end
   local raw = engine:launch { name = name, fn = kernel, args = args, nargs = args.n, targets = targets }
   local launch = setmetatable({ raw = raw }, Launch)
-  table.insert(runtime.launches, launch)
+  runtime.launches:add(launch)
   return launch
 end

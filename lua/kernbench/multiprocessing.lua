@@ -36,9 +36,9 @@ end
 local function drain(context)
   for rank = 0, context.nprocs - 1 do
     local process = context.processes[rank + 1]
-    for _, launch in ipairs(process and process.launches or {}) do pcall(launch.wait, launch) end
-    if process then
-      process.launches = {}
+    for _, launch in ipairs(process and process.launches:list() or {}) do
+      process.launches:remove(launch)
+      pcall(launch.wait, launch)
     end
   end
 end

@@ -4,10 +4,11 @@
 -- The device, the pending launches and the random generator belong to a process: the bench and each
 -- rank worker have their own. Which one runs is found from the coroutine.
 local core = require "kernbench.core"
+local pending = require "kernbench.pending"
 
 ---@class kernbench.Process
 ---@field device integer SIP that new tensors go to
----@field launches table[] submitted by this process and not known to be complete
+---@field launches kernbench.Pending submitted by this process and not known to be complete
 ---@field random table? generator of torch.rand; made from the seed on first use
 ---@field seed integer of that generator
 ---@field rank integer? of a worker
@@ -33,7 +34,7 @@ local outside = {} -- what holds where no bench runs, and how a bench begins
 function M.here()
   local here = core.context() or outside
   if not here.launches then
-    here.device, here.launches, here.seed = outside.device or 0, {}, outside.seed or 0
+    here.device, here.launches, here.seed = outside.device or 0, pending.new(), outside.seed or 0
   end
   return here
 end
@@ -73,7 +74,7 @@ function M.open(options)
   M.engine, M.machine, M.unjoined = engine, engine:machine(), {}
   M.ccl_yaml = options.ccl_yaml
   M.turns = {}
-  outside = { device = options.device or 0, seed = options.seed or 0, launches = {} }
+  outside = { device = options.device or 0, seed = options.seed or 0, launches = pending.new() }
   return engine
 end
 
@@ -128,21 +129,17 @@ end
 
 --- Somebody waits for that launch: it is no longer for the barrier to do so.
 function M.forget(launch)
-  local launches = M.here().launches
-  for i, pending in ipairs(launches) do
-    if pending == launch then
-      table.remove(launches, i)
-      return
-    end
-  end
+  M.here().launches:remove(launch)
 end
 
 --- Wait for the launches that this process has submitted so far, in order; raises at the first that
 --- failed. The launches after it are left to the next barrier.
 function M.barrier()
   local launches = M.here().launches
-  while launches[1] do
-    launches[1]:wait()
+  local launch = launches:oldest()
+  while launch do
+    launch:wait()
+    launch = launches:oldest()
   end
 end
 

@@ -3,6 +3,7 @@
 local lu = require "luaunit"
 local helper = require "tests.lua.helper"
 local core = require "kernbench.core"
+local pending = require "kernbench.pending"
 local runtime = require "kernbench.runtime"
 local tl = require "kernbench.tl"
 local torch = require "kernbench.torch"
@@ -75,6 +76,38 @@ function TestLaunches:test_a_launch_on_some_pes_runs_on_these_only()
     torch.launch("some", function() ran = ran + 1 end, t)
     torch.accelerator.synchronize()
     lu.assertEquals(ran, 2 * 3)
+  end)
+end
+
+function TestLaunches:test_pending_ones_are_listed_in_order_whatever_is_taken_out()
+  local launches = pending.new()
+  local a, b, c, d = { "a" }, { "b" }, { "c" }, { "d" }
+  for _, launch in ipairs { a, b, c } do launches:add(launch) end
+  launches:remove(b)
+  launches:remove(b) -- it is not there any more
+  launches:remove(d)
+  lu.assertEquals(launches:list(), { a, c })
+  lu.assertIs(launches:oldest(), a)
+  launches:remove(a)
+  lu.assertIs(launches:oldest(), c)
+  launches:add(d)
+  launches:remove(c)
+  lu.assertEquals(launches:list(), { d })
+  launches:remove(d)
+  lu.assertNil(launches:oldest())
+  launches:add(a)
+  lu.assertIs(launches:oldest(), a)
+end
+
+function TestLaunches:test_the_barrier_waits_for_those_that_nobody_has_waited_for()
+  simulate(function()
+    local t, list = torch.zeros { 4 }, {}
+    for i = 1, 4 do list[i] = torch.launch("some", function(p) tl.load(p) end, t) end
+    list[2]:wait()
+    lu.assertEquals(runtime.launches:list(), { list[1], list[3], list[4] })
+    torch.accelerator.synchronize()
+    lu.assertTrue(list[4]:done())
+    lu.assertEquals(runtime.launches:list(), {})
   end)
 end
 
@@ -166,11 +199,10 @@ end
 
 function TestFailures:test_a_failure_that_nobody_waits_for_is_in_the_records()
   local outcome, _, launches = helper.run(function()
-    torch.launch("bad", function() error("unheard") end, torch.zeros { 4 })
+    local bad = torch.launch("bad", function() error("unheard") end, torch.zeros { 4 })
     local t = torch.zeros { 4 }
     torch.launch("caught", function() error("heard") end, t)
-    runtime.launches[1] = nil -- as a program that drops it would
-    runtime.launches[1], runtime.launches[2] = runtime.launches[2], nil
+    runtime.forget(bad) -- nothing waits for it
     pcall(t.numpy, t)
   end)
   lu.assertEquals(outcome.status, "ok")
@@ -434,7 +466,7 @@ function TestEnds:test_simulations_dropped_in_the_middle_are_collected_whole()
       torch.launch("k", watched(function(p) tl.wait(tl.load_async(p), tl.load_async(p)) end), t)
       torch.accelerator.synchronize()
     end), nil, 3000)
-    runtime.engine, runtime.machine, runtime.launches = nil, nil, {} -- without closing it
+    runtime.engine, runtime.machine, runtime.launches = nil, nil, pending.new() -- without closing it
     collectgarbage()
   end
   helper.run(function() torch.zeros { 4 } end) -- checks that no coroutine is left

@@ -34,7 +34,7 @@ end
 local function submit_on(pes, process, name, kernel, ...)
   local launch = torch().launch { name = name, kernel = kernel, args = table.pack(...), pes = pes }
   runtime.forget(launch)
-  table.insert(process.launches, launch)
+  process.launches:add(launch)
   return launch
 end
 
