@@ -18,6 +18,7 @@ const char *kb_bound_name(kb_bound bound)
 static void add_pe(kb_launch_use *use, kb_machine *m, kb_pe *pe, uint64_t sign)
 {
     kb_time now = m->sim->now;
+    kb_pe_settle(pe);
     for (int d = 0; d < 2; d++) {
         kb_server_settle(&pe->dma[d], m->sim);
         use->busy[KB_USE_DMA_READ + d] += sign * (pe->dma[d].busy_integral / pe->dma[d].capacity);

@@ -249,7 +249,10 @@ void kb_machine_each_pe(kb_machine *m, kb_pe_visitor visit, void *user)
 {
     for (size_t d = 0; d < die_count(m); d++)
         for (int p = 0; m->dies[d].pes && p < m->graph->cube_plan.pes; p++)
-            if (m->dies[d].pes[p]) visit(user, m->dies[d].pes[p]);
+            if (m->dies[d].pes[p]) {
+                kb_pe_settle(m->dies[d].pes[p]);
+                visit(user, m->dies[d].pes[p]);
+            }
 }
 
 int kb_machine_memory(const kb_machine *m, kb_paddr address, kb_node *node, uint64_t *offset,

@@ -117,6 +117,7 @@ static void products_are_priced_by_the_size_of_their_operands(void **state)
                           .out = pinned,
                           .done = note_time,
                           .object = &ended};
+        assert_int_equal(kb_composite_check(&c, NULL), KB_OK);
         kb_pe_issue(c.pe, kb_composite_dispatch, &c, 0);
         run_all(&b);
         expect_part(&b, KB_ENERGY_GEMM, 40 * 70 * 50 * prices[size]);

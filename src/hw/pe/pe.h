@@ -51,9 +51,12 @@ typedef struct kb_pe {
     struct kb_composite *feeding, *last;  /* composites, fed strictly in order */
     struct kb_tile_token *fed, *last_fed; /* tiles that have not been fetched, in order */
     uint32_t staged_tiles;                /* fed, and still in the scheduler's part of TCM */
+    uint32_t tiles_ahead;                 /* fed without events (tile_ahead.c), not yet fetched */
     uint64_t staged_bytes;
-    kb_server dma[2];              /* read and write channel */
-    struct kb_dma_command *moving; /* commands in or before a channel */
+    struct kb_composite *ahead, *last_ahead; /* with such tiles, in order */
+    bool awaits_ahead;                       /* kb_tile_feed is due when one is fetched */
+    kb_server dma[2];                        /* read and write channel */
+    struct kb_dma_command *moving;           /* commands in or before a channel */
     kb_dma_queue dma_queue[2][KB_VC_COUNT];
     kb_vc dma_served[2];  /* virtual channel that had the last grant */
     uint64_t dma_arrival; /* number of the next transaction to queue */
@@ -140,6 +143,9 @@ typedef struct kb_gemm_tile {
 } kb_gemm_tile;
 
 kb_gemm_tile kb_pe_gemm_tile(const kb_machine *m);
+/* Bring pe_gemm and the count of multiply-accumulates up to now, before reading them. */
+void kb_pe_settle(kb_pe *pe);
+
 /* Time of one tile; `last` tiles of an accumulation pay the pipeline depth. */
 kb_time kb_pe_gemm_time(const kb_machine *m, kb_gemm_tile tile, uint32_t element_bytes, bool last);
 /* Peak multiply-accumulates per second, for operands of that size. */

@@ -48,18 +48,19 @@ void kb_tile_move(token *t, int direction, const kb_va_region *region, kb_event_
     kb_pe_dma(t->c->pe, direction, &pieces, done, t, 0);
 }
 
+kb_time kb_tile_gemm_time(const token *t)
+{
+    return kb_pe_gemm_time(t->c->pe->m, t->size, t->c->a.element_bytes, kb_tile_is_last_k(t));
+}
+
 static void multiply(kb_sim *sim, token *t)
 {
-    const kb_composite *c = t->c;
-    kb_pe *pe = c->pe;
-    bool last = kb_tile_is_last_k(t);
-    kb_time time = kb_pe_gemm_time(pe->m, t->size, c->a.element_bytes, last);
+    kb_pe *pe = t->c->pe;
+    kb_time time = kb_tile_gemm_time(t);
     kb_time end = kb_link_claim(&pe->gemm, sim->now, time, 0);
-    uint64_t macs = (uint64_t)t->size.m * t->size.n * t->size.k;
-    pe->macs += macs;
-    pe->macs_by_size[__builtin_ctz(c->a.element_bytes) & 3] += macs;
+    kb_tile_count_macs(t->c, kb_tile_macs(t));
     kb_tile_record(t, KB_STAGE_GEMM, end - time, end);
-    if (last)
+    if (kb_tile_is_last_k(t))
         kb_sim_at(sim, end, kb_tile_out, t, 0);
     else
         kb_pool_give(&pe->m->tiles, t);
@@ -70,19 +71,26 @@ static void fetched(kb_sim *sim, void *object, uint64_t arg)
     (void)arg;
     token *t = object;
     kb_pe *pe = t->c->pe;
+    kb_pe_settle(pe); /* those ahead of it were multiplied first */
     pe->staged_tiles--;
     pe->staged_bytes -= t->staged_bytes;
     multiply(sim, t);
     kb_tile_feed(pe);
 }
 
+uint64_t kb_tile_fetch_bytes(const token *t)
+{
+    uint64_t bytes = a_bytes(t) + b_bytes(t);
+    if (t->k0 == 0) bytes += (uint64_t)t->size.m * t->size.n * t->c->acc_bytes;
+    if (kb_tile_is_last_k(t)) bytes += kb_tile_operand_bytes(t);
+    return bytes;
+}
+
 static void fetch(token *t)
 {
     kb_pe *pe = t->c->pe;
     kb_sim *sim = pe->m->sim;
-    uint64_t bytes = a_bytes(t) + b_bytes(t);
-    if (t->k0 == 0) bytes += (uint64_t)t->size.m * t->size.n * t->c->acc_bytes;
-    if (kb_tile_is_last_k(t)) bytes += kb_tile_operand_bytes(t);
+    uint64_t bytes = kb_tile_fetch_bytes(t);
     kb_time time = kb_pe_fetch_time(pe->m, bytes);
     kb_time end = kb_link_claim(&pe->fetch, sim->now, time, bytes);
     kb_tile_record(t, KB_STAGE_FETCH, end - time, end);
@@ -141,42 +149,50 @@ static void start_tile(token *t)
 /* What the next tile takes in the scheduler's part of TCM until it is fetched. */
 static uint64_t next_bytes(const kb_composite *c)
 {
-    return c->tile_bytes + (c->K - c->fed_k <= c->tile.k ? c->step_bytes : 0);
+    return c->tile_bytes + (c->K - c->fed.k <= c->tile.k ? c->step_bytes : 0);
 }
 
 static bool begins_block(const kb_composite *c)
 {
-    return c->fed_n == 0 && c->fed_k == 0;
+    return c->fed.n == 0 && c->fed.k == 0;
 }
 
 /* Whether there is room for one more; a tile that is larger than all of it goes alone. */
-static bool has_room(const kb_pe *pe, const kb_composite *c)
+static bool has_room(kb_pe *pe, const kb_composite *c)
 {
-    if (pe->staged_tiles == kb_pe_tile_queue(pe->m)) return false;
+    kb_pe_settle(pe);
+    if (pe->staged_tiles + pe->tiles_ahead >= kb_pe_tile_queue(pe->m)) {
+        kb_tile_await_ahead(pe);
+        return false;
+    }
     uint64_t bytes = next_bytes(c) + (begins_block(c) ? c->block_bytes : 0);
     return pe->staged_bytes == 0 || pe->staged_bytes + bytes <= kb_pe_tcm_reserved_bytes(pe->m);
+}
+
+void kb_tile_next(const kb_composite *c, kb_tile_cursor *at, token *t)
+{
+    t->number = at->number++;
+    t->m0 = at->m;
+    t->n0 = at->n;
+    t->k0 = at->k;
+    t->size.m = least(c->tile.m, c->M - t->m0);
+    t->size.n = least(c->tile.n, c->N - t->n0);
+    t->size.k = least(c->tile.k, c->K - t->k0);
+    at->k += t->size.k;
+    if (at->k < c->K) return;
+    at->k = 0;
+    at->n += t->size.n;
+    if (at->n < c->N) return;
+    at->n = 0;
+    at->m += t->size.m;
 }
 
 static token *next_tile(kb_composite *c)
 {
     token *t = kb_pool_take(&c->pe->m->tiles);
-    *t = (token){.c = c,
-                 .number = c->fed++,
-                 .m0 = c->fed_m,
-                 .n0 = c->fed_n,
-                 .k0 = c->fed_k,
-                 .staged_bytes = next_bytes(c)};
-    t->size.m = least(c->tile.m, c->M - t->m0);
-    t->size.n = least(c->tile.n, c->N - t->n0);
-    t->size.k = least(c->tile.k, c->K - t->k0);
+    *t = (token){.c = c, .staged_bytes = next_bytes(c)};
     if (begins_block(c)) c->pe->staged_bytes += c->block_bytes;
-    c->fed_k += t->size.k;
-    if (c->fed_k < c->K) return t;
-    c->fed_k = 0;
-    c->fed_n += t->size.n;
-    if (c->fed_n < c->N) return t;
-    c->fed_n = 0;
-    c->fed_m += t->size.m;
+    kb_tile_next(c, &c->fed, t);
     return t;
 }
 
@@ -190,10 +206,11 @@ void kb_tile_feed(kb_pe *pe)
 {
     while (pe->feeding) {
         kb_composite *c = pe->feeding;
-        while (c->fed_m < c->M) {
-            if (!has_room(pe, c)) return;
-            start_tile(next_tile(c));
-        }
+        if (c->fed.number > 0 || !kb_tile_feed_ahead(c))
+            while (c->fed.m < c->M) {
+                if (!has_room(pe, c)) return;
+                start_tile(next_tile(c));
+            }
         pe->feeding = c->next;
     }
 }
@@ -228,6 +245,7 @@ static uint64_t step_bytes(const kb_composite *c, uint32_t first, uint32_t last,
 /* Cut into tiles: what takes place tile by tile, and what on blocks of rows. */
 static void plan(kb_composite *c)
 {
+    assert(c->M > 0 && c->K > 0 && c->N > 0);
     c->tile = kb_pe_gemm_tile(c->pe->m);
     c->tile_steps = 0;
     while (c->tile_steps < c->step_count &&
@@ -289,9 +307,7 @@ void kb_composite_dispatch(kb_sim *sim, void *object, uint64_t arg)
     (void)arg;
     kb_composite *c = object;
     kb_pe *pe = c->pe;
-    assert(c->M > 0 && c->K > 0 && c->N > 0);
-    plan(c);
-    c->fed_m = c->fed_n = c->fed_k = c->fed = 0;
+    c->fed = (kb_tile_cursor){0};
     c->next = NULL;
     if (pe->feeding) {
         pe->last->next = c;

@@ -8,8 +8,9 @@
  * the order in which they were fed. The accumulator stays in the register file over k.
  *
  * Operands in TCM are pinned: their tiles skip DMA_IN. A dot whose operands and result are all in
- * TCM is the same machinery without DMA. Operands of the epilogue come with the last tile of an
- * accumulation: the part that belongs to its result is read and fetched together with A's and B's.
+ * TCM is the same machinery without DMA; FETCH and GEMM then need no events (tile_ahead.c).
+ * Operands of the epilogue come with the last tile of an accumulation: the part that belongs to its
+ * result is read and fetched together with A's and B's.
  *
  * A step that needs whole rows (softmax) takes place at once if one tile holds all N columns.
  * Otherwise the results of a block of m rows, after the steps before that one, are stored in the
@@ -42,6 +43,22 @@ typedef struct kb_tile_step {
     kb_operand operand;
 } kb_tile_step;
 
+/* A tile of a composite: where it begins, and how many came before it. */
+typedef struct kb_tile_cursor {
+    uint32_t m, n, k, number;
+} kb_tile_cursor;
+
+/* A composite whose tiles were all fed at once without events (tile_ahead.c): those that the books
+ * of its PE do not have yet, because they have not been fetched. */
+typedef struct kb_tile_ahead {
+    struct kb_composite *next; /* fed after this one, and not wholly fetched */
+    kb_tile_cursor first;
+    uint32_t tiles;
+    kb_time begins, ends; /* fetch of the first and of the last */
+    kb_link gemm;         /* free: after the last; busy and waited: of these tiles */
+    uint64_t macs;
+} kb_tile_ahead;
+
 typedef struct kb_composite {
     kb_pe *pe;
     kb_command_label label; /* for the record of stages */
@@ -57,18 +74,19 @@ typedef struct kb_composite {
 
     /* private */
     kb_gemm_tile tile;
-    uint32_t fed_m, fed_n, fed_k; /* origin of the next tile to feed */
-    uint32_t fed;                 /* tiles */
-    uint32_t tile_steps;          /* that take place tile by tile; the others on blocks of rows */
-    uint64_t tile_bytes;          /* that a tile's streamed operands take in TCM */
-    uint64_t step_bytes;          /* and those of its steps, with the last k */
-    uint64_t block_bytes;         /* that a block of rows takes there, with its operands */
-    uint64_t results;             /* result tiles, or blocks of rows, not yet in place */
+    kb_tile_cursor fed;   /* the next tile to feed */
+    uint32_t tile_steps;  /* that take place tile by tile; the others on blocks of rows */
+    uint64_t tile_bytes;  /* that a tile's streamed operands take in TCM */
+    uint64_t step_bytes;  /* and those of its steps, with the last k */
+    uint64_t block_bytes; /* that a block of rows takes there, with its operands */
+    uint64_t results;     /* result tiles, or blocks of rows, not yet in place */
     struct kb_composite *next;
+    kb_tile_ahead ahead;
 } kb_composite;
 
-/* Check that every tile of streamed operands is mapped (KB_EFAULT), and that the scheduler's part
- * of TCM has room for a block of rows if an epilogue needs one (KB_EINVAL); call before issuing. */
+/* Plan the tiles, and check that all of the streamed operands is mapped (KB_EFAULT), and that the
+ * scheduler's part of TCM has room for a block of rows if an epilogue needs one (KB_EINVAL). Call
+ * it once the composite is filled in, before issuing. */
 int kb_composite_check(kb_composite *c, kb_err *err);
 
 /* Dispatch: for kb_pe_issue with the composite as object. It must live until `done`. */

@@ -1,4 +1,4 @@
-/* One tile on its way. Private to tile.c and tile_out.c. */
+/* One tile on its way. Private to tile*.c. */
 #ifndef KB_HW_PE_TILE_TOKEN_H
 #define KB_HW_PE_TILE_TOKEN_H
 
@@ -40,8 +40,36 @@ void kb_tile_move(kb_tile_token *t, int direction, const kb_va_region *region, k
 /* Let tiles in while there is room. */
 void kb_tile_feed(kb_pe *pe);
 
+/* Fill in the tile at the cursor; the cursor is at the next one then. */
+void kb_tile_next(const kb_composite *c, kb_tile_cursor *at, kb_tile_token *t);
+
+/* What it moves from TCM into registers, and how long it is multiplied. */
+uint64_t kb_tile_fetch_bytes(const kb_tile_token *t);
+kb_time kb_tile_gemm_time(const kb_tile_token *t);
+
+/* Count its multiply-accumulates, which are `macs`. */
+static inline void kb_tile_count_macs(const kb_composite *c, uint64_t macs)
+{
+    c->pe->macs += macs;
+    c->pe->macs_by_size[__builtin_ctz(c->a.element_bytes) & 3] += macs;
+}
+
+static inline uint64_t kb_tile_macs(const kb_tile_token *t)
+{
+    return (uint64_t)t->size.m * t->size.n * t->size.k;
+}
+
 /* Add a row to the record of stages, if there is one. */
 void kb_tile_record(const kb_tile_token *t, kb_stage stage, kb_time start, kb_time end);
+
+/* ---- tile_ahead.c: tiles that need no events ---- */
+
+/* Feed all of the composite, of which nothing was fed, if it is of that kind and the queue has
+ * room. */
+bool kb_tile_feed_ahead(kb_composite *c);
+
+/* Have kb_tile_feed called when the next of them is fetched, if one is under way. */
+void kb_tile_await_ahead(kb_pe *pe);
 
 /* ---- tile_out.c: from the accumulator to its place ---- */
 
