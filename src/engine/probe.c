@@ -193,11 +193,12 @@ void kb_probe_watch(void *object, const kb_txn *txn)
     probe->actual = txn->ended - txn->started;
     for (uint32_t i = 0; i < txn->hop_count; i++) {
         const kb_hop *hop = &txn->hops[i];
+        const kb_stop *stop = &txn->route->stops[i];
         kb_probe_hop seen = {.at = hop->first - txn->started,
                              .waited = hop->waited,
-                             .overhead = hop->overhead,
-                             .occupancy = hop->flit_occupancy};
-        kb_node_name(g, hop->node, seen.node);
+                             .overhead = stop->overhead,
+                             .occupancy = stop->flit_occupancy};
+        kb_node_name(g, stop->node, seen.node);
         kb_vec_push(&probe->route, seen);
     }
 }

@@ -221,9 +221,8 @@ static void go(kb_sim *sim, kb_txn *t, uint64_t arg)
 /* A flit that was blocked goes: what it has waited for is the link. */
 static void go_on(kb_sim *sim, kb_txn *t, uint64_t arg, kb_time ready)
 {
-    kb_hop *hop = &t->hops[arg >> 32];
-    hop->waited += sim->now - ready;
-    hop->wire->link.waited += sim->now - ready;
+    t->hops[arg >> 32].waited += sim->now - ready;
+    t->route->stops[arg >> 32].wire->link.waited += sim->now - ready;
     go(sim, t, arg);
 }
 

@@ -108,10 +108,12 @@ void kb_machine_destroy(kb_machine *m)
     for (int k = 0; k < KB_KIND_COUNT; k++) free(m->config[k]);
     for (kb_txn *t = m->txns_made; t;) {
         kb_txn *next = t->next_made;
+        if (!t->completed) kb_txn_route_give(t->route);
         kb_vec_free(&t->times);
         free(t);
         t = next;
     }
+    kb_txn_routes_fini(&m->routes);
     kb_ipcq_state_destroy(m->ipcq);
     kb_pool_fini(&m->tiles);
     kb_pe_dma_pools_fini(m);

@@ -12,6 +12,7 @@
 #include "base/pool.h"
 #include "base/vec.h"
 #include "hw/device.h"
+#include "hw/txn_route.h"
 #include "sim/link.h"
 #include "topo/route.h"
 
@@ -60,6 +61,7 @@ typedef struct kb_machine {
     struct kb_stages *stages;                /* a record of them, or null; borrowed */
     struct kb_txn *txn_free[KB_TXN_CLASSES]; /* by power of two of the hops they have room for */
     struct kb_txn *txns_made;
+    kb_txn_routes routes;
     bool by_train;         /* transactions become trains where they can (train.h) */
     struct kb_txn *trains; /* under way */
     kb_vec(kb_time) times; /* scratch */

@@ -24,8 +24,8 @@ static kb_track *end_track(const kb_txn *t)
 /* When flits of a write, from `first` on, are ready at the second node. */
 static void injections(kb_txn *t, uint32_t first, kb_time *times)
 {
-    const kb_hop *hop = &t->hops[0];
-    kb_time full = hop->flit_occupancy, tail = kb_txn_occupancy(t, hop, t->row_tail);
+    const kb_stop *stop = &t->route->stops[0];
+    kb_time full = stop->flit_occupancy, tail = kb_txn_occupancy(t, stop, t->row_tail);
     uint64_t bytes;
     kb_time left = t->inject_start + kb_txn_link_time(t, 0, first, &bytes);
     uint32_t in_row = first % t->flits_per_row;
@@ -33,14 +33,15 @@ static void injections(kb_txn *t, uint32_t first, kb_time *times)
         bool last = ++in_row == t->flits_per_row;
         left += last ? tail : full;
         if (last) in_row = 0;
-        times[i] = kb_hop_ready_at(&t->hops[1], left + hop->propagation);
+        times[i] = kb_txn_ready_at(t, 1, left + stop->propagation);
     }
 }
 
 /* Flits that pass one link after another. */
 typedef struct column {
-    const kb_hop *hop;
-    kb_hop *next;
+    kb_txn *txn;
+    uint32_t hop;
+    kb_time propagation;
     kb_time free, waited; /* the link; of all of them */
     kb_time not_before;   /* none is ready at the next node before the first was */
     kb_time until;        /* who is not ready by then stays */
@@ -50,14 +51,14 @@ typedef struct column {
 /* Flits i..end, which occupy the link for as long each. Returns the first that stays, or `end`. */
 static uint32_t pass_alike(column *c, uint32_t i, uint32_t end, kb_time occupancy)
 {
-    kb_time *times = c->times, propagation = c->hop->propagation;
+    kb_time *times = c->times, propagation = c->propagation;
     kb_time free = c->free, waited = c->waited, not_before = c->not_before;
     for (; i < end && times[i] <= c->until; i++) {
         kb_time start = times[i] > free ? times[i] : free;
         waited += start - times[i];
         free = start + occupancy;
         kb_time arrival = free + propagation;
-        if (!not_before) not_before = kb_hop_ready_at(c->next, arrival);
+        if (!not_before) not_before = kb_txn_ready_at(c->txn, c->hop + 1, arrival);
         times[i] = arrival > not_before ? arrival : not_before;
     }
     c->free = free;
@@ -72,10 +73,14 @@ static uint32_t pass_alike(column *c, uint32_t i, uint32_t end, kb_time occupanc
 static uint32_t pass(kb_txn *t, uint32_t h, kb_reservation *r, uint32_t first, uint32_t end,
                      kb_time until, kb_time *times)
 {
-    const kb_hop *hop = &t->hops[h];
-    kb_time full = hop->flit_occupancy, tail = kb_txn_occupancy(t, hop, t->row_tail);
-    column c = {
-        .hop = hop, .next = &t->hops[h + 1], .free = r->free, .until = until, .times = times};
+    const kb_stop *stop = &t->route->stops[h];
+    kb_time full = stop->flit_occupancy, tail = kb_txn_occupancy(t, stop, t->row_tail);
+    column c = {.txn = t,
+                .hop = h,
+                .propagation = stop->propagation,
+                .free = r->free,
+                .until = until,
+                .times = times};
     uint32_t i = first, per_row = full == tail ? t->flits : t->flits_per_row;
     for (bool go = true; go && i < end;) {
         uint32_t last = i - i % per_row + per_row - 1, full_end = last < end ? last : end;
@@ -96,7 +101,7 @@ static void count_passage(kb_txn *t, uint32_t h, const kb_reservation *r, uint32
     uint32_t first = t->train_first;
     if (end == first) return;
     kb_hop *hop = &t->hops[h];
-    kb_link *link = &hop->wire->link;
+    kb_link *link = &t->route->stops[h].wire->link;
     uint64_t before, bytes;
     kb_time time = kb_txn_link_time(t, h, end, &bytes) - kb_txn_link_time(t, h, first, &before);
     link->busy += time;
@@ -148,7 +153,7 @@ static void reserve_all(kb_txn *t)
 {
     kb_machine *m = t->m;
     for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++)
-        reserve(t, &t->hops[h].wire->track, &t->reservations[h]);
+        reserve(t, &t->route->stops[h].wire->track, &t->reservations[h]);
     if (end_track(t)) reserve(t, end_track(t), &t->reservations[t->hop_count - 1]);
     t->moves = KB_TXN_BY_TRAIN;
     t->train_before = NULL;
@@ -179,14 +184,16 @@ static void walk(kb_txn *t, uint32_t from)
     if (t->followed) kb_vec_reserve(&t->times, t->flits);
     if (t->walks) return;
     t->walks = true;
-    for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) t->hops[h].wire->track.walkers++;
+    for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++)
+        t->route->stops[h].wire->track.walkers++;
     if (end_track(t)) end_track(t)->walkers++;
 }
 
 void kb_train_end(kb_txn *t)
 {
     if (!t->walks) return;
-    for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) t->hops[h].wire->track.walkers--;
+    for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++)
+        t->route->stops[h].wire->track.walkers--;
     if (end_track(t)) end_track(t)->walkers--;
 }
 
@@ -216,7 +223,7 @@ static void arrive_one_by_one(kb_sim *sim, void *object, uint64_t arg)
         pull_in(t);
     else
         kb_sim_at(sim, t->times.data[flit + 1], arrive_one_by_one, t, arg + 1);
-    t->hops[end].receive(sim, t, kb_txn_arg(end, flit));
+    t->route->stops[end].receive(sim, t, kb_txn_arg(end, flit));
 }
 
 static void arrive(kb_sim *sim, void *object, uint64_t arg)
@@ -315,7 +322,7 @@ static void reserve_end(kb_txn *t, const kb_time *times)
 static bool travel(kb_txn *t, kb_time *times)
 {
     for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) {
-        const kb_wire *wire = t->hops[h].wire;
+        const kb_wire *wire = t->route->stops[h].wire;
         const kb_track *track = &wire->track;
         if (!is_clear(track, times[0])) return false;
         kb_reservation *r = &t->reservations[h];
@@ -347,7 +354,7 @@ bool kb_train_start(kb_txn *t)
     if (!t->m->by_train) return false;
     bool clear = true; /* a look, before anything is computed */
     for (uint32_t h = first_hop(t); clear && h + 1 < t->hop_count; h++)
-        clear = !t->hops[h].wire->track.walkers;
+        clear = !t->route->stops[h].wire->track.walkers;
     bool later = t->flits >= 2 * LEAST;
     t->followed = (clear || later) && (t->request.op == KB_TXN_WRITE || sort_releases(t));
     if (clear && t->followed) {
@@ -380,7 +387,7 @@ static bool walks_alone(const kb_txn *t)
 {
     kb_time now = t->m->sim->now;
     for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++)
-        if (!is_alone(&t->hops[h].wire->track, now)) return false;
+        if (!is_alone(&t->route->stops[h].wire->track, now)) return false;
     return !end_track(t) || is_alone(end_track(t), now);
 }
 
@@ -391,7 +398,7 @@ bool kb_train_resume(kb_txn *t, uint32_t first)
     kb_time *times = departures(t, first);
     for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) {
         kb_reservation *r = &t->reservations[h];
-        r->free = t->hops[h].wire->link.free;
+        r->free = t->route->stops[h].wire->link.free;
         pass(t, h, r, t->hops[h].left, first, KB_TIME_NEVER, times); /* who walks ahead */
         r->free = r->last_left;
         r->last = times[t->flits - 1];
@@ -409,7 +416,7 @@ bool kb_train_resume(kb_txn *t, uint32_t first)
 static void send_under_way(kb_txn *t, uint32_t h, uint32_t from, uint32_t end, const kb_time *times)
 {
     for (uint32_t i = from; i < end; i++) {
-        kb_sim_at(t->m->sim, times[i], t->hops[h].receive, t, kb_txn_arg(h, i));
+        kb_sim_at(t->m->sim, times[i], t->route->stops[h].receive, t, kb_txn_arg(h, i));
         if (t->followed) t->times.data[i] = times[i];
     }
 }

@@ -1,7 +1,6 @@
 #include "hw/txn.h"
 
 #include "hw/flow.h"
-#include "hw/pe/pe.h"
 #include "hw/train.h"
 
 #include <assert.h>
@@ -21,10 +20,9 @@ static kb_txn *take(kb_machine *m, uint32_t hops)
         return t;
     }
     size_t room = (size_t)1 << (class + SMALLEST_CLASS);
-    size_t more = m->flow ? room * sizeof t->buffers[0] : room * sizeof t->reservations[0];
+    size_t more = m->flow ? 0 : room * sizeof t->reservations[0];
     t = kb_xmalloc(sizeof *t + room * sizeof t->hops[0] + more);
-    *t = (kb_txn){.size_class = class};
-    t->next_made = m->txns_made;
+    *t = (kb_txn){.size_class = class, .next_made = m->txns_made};
     m->txns_made = t;
     return t;
 }
@@ -33,6 +31,8 @@ enum { TIMES_KEPT = 4096 }; /* with a transaction that is not in use */
 
 static void give(kb_txn *t)
 {
+    if (!t->completed) kb_txn_route_give(t->route); /* twice if flits have been duplicated */
+    t->completed = true;
     if (t->times.capacity > TIMES_KEPT) kb_vec_free(&t->times);
     t->next_free = t->m->txn_free[t->size_class];
     t->m->txn_free[t->size_class] = t;
@@ -59,21 +59,22 @@ static void inject(kb_sim *sim, void *object, uint64_t arg)
     uint32_t next = kb_txn_flit(arg) + 1;
     if (kb_train_is_due(t, next - 1) && kb_train_resume(t, next - 1)) return;
     if (next < t->inject_end) {
-        t->inject_left += kb_txn_occupancy(t, &t->hops[0], kb_txn_flit_bytes(t, next));
-        kb_time arrival = t->inject_left + t->hops[0].propagation;
-        kb_sim_at(sim, kb_hop_ready_at(&t->hops[1], arrival), inject, t, arg + 1);
+        const kb_stop *stop = &t->route->stops[0];
+        t->inject_left += kb_txn_occupancy(t, stop, kb_txn_flit_bytes(t, next));
+        kb_time arrival = t->inject_left + stop->propagation;
+        kb_sim_at(sim, kb_txn_ready_at(t, 1, arrival), inject, t, arg + 1);
     }
-    t->hops[1].receive(sim, t, arg);
+    t->route->stops[1].receive(sim, t, arg);
 }
 
 kb_time kb_txn_link_time(const kb_txn *t, uint32_t h, uint32_t flits, uint64_t *bytes)
 {
-    const kb_hop *hop = &t->hops[h];
+    const kb_stop *stop = &t->route->stops[h];
     uint32_t rows = flits / t->flits_per_row, rest = flits % t->flits_per_row;
-    kb_time tail = kb_txn_occupancy(t, hop, t->row_tail);
+    kb_time tail = kb_txn_occupancy(t, stop, t->row_tail);
     *bytes = rows * t->request.row_bytes + (uint64_t)rest * t->flit_bytes;
-    return rows * ((t->flits_per_row - 1) * hop->flit_occupancy + tail) +
-           rest * hop->flit_occupancy;
+    return rows * ((t->flits_per_row - 1) * stop->flit_occupancy + tail) +
+           rest * stop->flit_occupancy;
 }
 
 void kb_txn_has_left(kb_txn *t, kb_time left)
@@ -86,22 +87,22 @@ static void start_write(kb_txn *t)
 {
     kb_sim *sim = t->m->sim;
     kb_hop *hop = &t->hops[0];
-    assert(hop->wire);
+    const kb_stop *stop = &t->route->stops[0];
     hop->first = sim->now;
     t->inject_end = t->buffers ? kb_flow_begin_write(t) : t->flits;
     if (t->inject_end == 0) return;
     uint64_t bytes;
     kb_time total = kb_txn_link_time(t, 0, t->inject_end, &bytes);
-    kb_track_claim(&hop->wire->track, t, sim->now);
-    kb_time left = kb_link_claim(&hop->wire->link, sim->now, total, bytes);
+    kb_track_claim(&stop->wire->track, t, sim->now);
+    kb_time left = kb_link_claim(&stop->wire->link, sim->now, total, bytes);
     hop->waited = left - total - sim->now;
     t->m->flit_hops += t->inject_end;
     t->inject_start = left - total;
     if (t->inject_end == t->flits) kb_txn_has_left(t, left);
     if (kb_train_start(t)) return;
-    t->inject_left = t->inject_start + kb_txn_occupancy(t, hop, kb_txn_flit_bytes(t, 0));
-    kb_time arrival = t->inject_left + hop->propagation;
-    kb_sim_at(sim, kb_hop_ready_at(&t->hops[1], arrival), inject, t, KB_TXN_NEXT_HOP);
+    t->inject_left = t->inject_start + kb_txn_occupancy(t, stop, kb_txn_flit_bytes(t, 0));
+    kb_time arrival = t->inject_left + stop->propagation;
+    kb_sim_at(sim, kb_txn_ready_at(t, 1, arrival), inject, t, KB_TXN_NEXT_HOP);
 }
 
 /* ---- completion ---- */
@@ -209,8 +210,7 @@ void kb_txn_returned(kb_txn *t, uint32_t flits)
     if (t->arrived == t->flits) complete(t->m->sim, t, 0);
 }
 
-/* A flit of a read is back at the requester. */
-static void data_arrives(kb_sim *sim, void *object, uint64_t arg)
+void kb_txn_data_arrives(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)sim;
     (void)arg;
@@ -220,52 +220,6 @@ static void data_arrives(kb_sim *sim, void *object, uint64_t arg)
 }
 
 /* ---- starting ---- */
-
-static kb_wire *use_wire(kb_machine *m, kb_edge edge, kb_node to)
-{
-    kb_wire *wire = kb_machine_wire(m, edge);
-    if (wire->to == KB_NO_NODE) wire->to = to;
-    if (wire->to != to) wire->several = true;
-    return wire;
-}
-
-/* The requester's side of the books: what it asked for, whatever arrives. */
-static void count_request(kb_machine *m, const kb_txn_request *r)
-{
-    uint64_t bytes = r->rows * r->row_bytes;
-    const kb_node_info *info = kb_graph_info(m->graph, r->requester);
-    if (info->kind == KB_HOST) m->host_bytes[r->op] += bytes;
-    if (info->kind != KB_PE_DMA) return;
-    kb_place place = kb_graph_place(m->graph, r->requester);
-    kb_machine_pe(m, place.sip, place.die, info->a)->dma_bytes[r->op] += bytes;
-}
-
-static void fill_hops(kb_txn *t, const kb_path *path)
-{
-    kb_machine *m = t->m;
-    t->hop_count = (uint32_t)path->nodes.count;
-    for (uint32_t i = 0; i < t->hop_count; i++) {
-        const kb_node_info *info = kb_graph_info(m->graph, path->nodes.data[i]);
-        kb_hop *hop = &t->hops[i];
-        *hop = (kb_hop){.receive = kb_machine_class(m, path->nodes.data[i], info->kind)->transit,
-                        .first = KB_TIME_NEVER,
-                        .overhead = info->overhead,
-                        .node = path->nodes.data[i]};
-        if (i + 1 == t->hop_count) break;
-        const kb_edge_info *edge = kb_graph_edge_info(m->graph, path->edges.data[i]);
-        hop->wire = use_wire(m, path->edges.data[i], path->nodes.data[i + 1]);
-        hop->flit_occupancy = edge->flit_occupancy;
-        hop->propagation = edge->propagation;
-        hop->gbs = edge->gbs;
-    }
-    void *behind = t->hops + ((size_t)1 << (t->size_class + SMALLEST_CLASS));
-    if (!m->flow) {
-        t->reservations = behind;
-        return;
-    }
-    t->buffers = behind;
-    kb_flow_fill(m, (int)t->request.op, t->buffers);
-}
 
 static int cut_into_flits(kb_txn *t, kb_err *err)
 {
@@ -285,40 +239,45 @@ static int cut_into_flits(kb_txn *t, kb_err *err)
     return KB_OK;
 }
 
+static void init_hops(kb_txn *t)
+{
+    const kb_txn_route *route = t->route;
+    t->hop_count = route->count;
+    t->memory = route->device;
+    t->buffers = route->buffers;
+    for (uint32_t i = 0; i < route->count; i++) t->hops[i] = (kb_hop){.first = KB_TIME_NEVER};
+    if (t->buffers) return;
+    t->reservations = (void *)(t->hops + ((size_t)1 << (t->size_class + SMALLEST_CLASS)));
+}
+
 static void start(kb_txn *t)
 {
     kb_machine *m = t->m;
-    assert(m->path.nodes.count > 1); /* nobody asks himself */
-    t->memory = kb_machine_device(m, t->request.memory);
+    const kb_txn_route *route = t->route;
+    const kb_txn_request *r = &t->request;
+    init_hops(t);
     t->id = m->txns_started++;
+    t->command = r->one_way ? 0 : route->command;
     m->flits_injected += t->flits;
-    count_request(m, &t->request);
-    m->short_flit_hops += t->row_tail == t->flit_bytes ? 0 : t->request.rows * m->path.edges.count;
-    t->command = kb_path_command_time(m->graph, &m->path);
-    if (m->flow) kb_flow_choose(m);
-    if (t->request.op == KB_TXN_WRITE) {
-        fill_hops(t, &m->path);
-        t->hops[t->hop_count - 1].receive = t->memory->class->receive;
-        kb_path_reverse(m->graph, &m->path);
-        t->command = t->request.one_way ? 0 : kb_path_command_time(m->graph, &m->path);
+    if (route->requested) *route->requested += r->rows * r->row_bytes;
+    m->short_flit_hops += t->row_tail == t->flit_bytes ? 0 : r->rows * (route->count - 1);
+    if (r->op == KB_TXN_WRITE)
         start_write(t);
-    } else {
-        if (t->request.one_way) t->command = 0;
-        kb_path_reverse(m->graph, &m->path);
-        fill_hops(t, &m->path);
-        t->hops[t->hop_count - 1].receive = data_arrives;
+    else
         kb_sim_after(m->sim, t->command, request_arrives, t, 0);
-    }
 }
 
 int kb_txn_start(kb_machine *m, const kb_txn_request *request, kb_err *err)
 {
     assert(request->rows > 0 && request->row_bytes > 0);
-    int status = kb_route(m->graph, request->requester, request->memory, &m->path, err);
+    kb_txn_route *route;
+    int status =
+        kb_txn_route_take(m, request->op, request->requester, request->memory, &route, err);
     if (status) return status;
-    kb_txn *t = take(m, (uint32_t)m->path.nodes.count);
+    kb_txn *t = take(m, route->count);
     kb_txn kept = *t;
     *t = (kb_txn){.m = m,
+                  .route = route,
                   .request = *request,
                   .size_class = kept.size_class,
                   .next_made = kept.next_made,

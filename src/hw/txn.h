@@ -12,20 +12,13 @@
 #define KB_HW_TXN_H
 
 #include "hw/machine.h"
+#include "hw/txn_route.h"
 
-typedef enum kb_txn_op { KB_TXN_READ, KB_TXN_WRITE } kb_txn_op;
-
-/* One node of the route and the link that leaves it (none at the last). */
+/* What a transaction has seen of one of its route's stops. */
 typedef struct kb_hop {
-    kb_wire *wire;
-    kb_event_fn receive; /* what happens when a flit is ready at this node */
-    kb_time first;       /* when the first flit was ready here, or NEVER; later ones queue behind */
-    kb_time waited;      /* of all flits, for this node's link */
-    kb_time flit_occupancy, propagation;
-    kb_time overhead; /* of this node */
-    double gbs;
-    kb_node node;
-    uint32_t left; /* flits that have claimed this node's link, but for those of a train */
+    kb_time first;  /* when the first flit was ready here, or NEVER; later ones queue behind */
+    kb_time waited; /* of all flits, for this node's link */
+    uint32_t left;  /* flits that have claimed this node's link, but for those of a train */
 } kb_hop;
 
 typedef struct kb_txn_request {
@@ -56,6 +49,7 @@ typedef enum kb_txn_moves {
 
 typedef struct kb_txn {
     kb_machine *m;
+    kb_txn_route *route; /* held until it completes */
     kb_txn_request request;
     uint64_t id;
     uint32_t flits, flits_per_row, row_tail; /* row_tail: bytes of the last flit of a row */
@@ -70,6 +64,7 @@ typedef struct kb_txn {
     /* Of a read: when the memory releases each flit; of a write by train: when each is there. Of
      * those that have set out while it walks, if it is followed: when each is ready next. */
     kb_vec(kb_time) times;
+    bool completed;
     bool followed;
     bool walks; /* counted as a walker, even if a part of it is a train */
     kb_txn_moves moves;
@@ -80,11 +75,10 @@ typedef struct kb_txn {
     struct kb_txn *train_before, *train_behind; /* of all trains */
     kb_reservation *reservations;               /* of a train, by hop */
     kb_device *memory;
-    uint32_t hop_count;
+    uint32_t hop_count; /* the route's */
     uint32_t size_class;
     struct kb_txn *next_free, *next_made;
-    /* With finite buffers (flow.h), else null: at the end of each hop's link. */
-    struct kb_buffer **buffers;
+    struct kb_buffer **buffers; /* the route's: not null if they are finite (flow.h) */
     kb_time slots_taken; /* sum over flits and buffers of the time in which a slot was taken */
     kb_time blocked;     /* sum of waiting for credits, at the head of a buffer or of the source */
     kb_hop hops[];
@@ -128,37 +122,39 @@ void kb_txn_forward(kb_sim *sim, void *txn, uint64_t arg);
 
 #define KB_TXN_NEXT_HOP (UINT64_C(1) << 32)
 
-static inline kb_time kb_txn_occupancy(const kb_txn *t, const kb_hop *hop, uint32_t bytes)
+static inline kb_time kb_txn_occupancy(const kb_txn *t, const kb_stop *stop, uint32_t bytes)
 {
-    return bytes == t->flit_bytes ? hop->flit_occupancy : kb_time_transfer(bytes, hop->gbs);
+    return bytes == t->flit_bytes ? stop->flit_occupancy : kb_time_transfer(bytes, stop->gbs);
 }
 
 /* The last flit of the payload leaves its first node at `left`: tells the requester of a write. */
 void kb_txn_has_left(kb_txn *txn, kb_time left);
 
-/* When a flit that has left the link before `next` is ready there: the first pays the node's
- * overhead (T3), the others may not be ready before it was. */
-static inline kb_time kb_hop_ready_at(kb_hop *next, kb_time arrival)
+/* When a flit that comes to hop h at `arrival` is ready there: the first pays the node's overhead
+ * (T3), the others may not be ready before it was. */
+static inline kb_time kb_txn_ready_at(kb_txn *t, uint32_t h, kb_time arrival)
 {
-    if (next->first == KB_TIME_NEVER) next->first = arrival + next->overhead;
-    return arrival > next->first ? arrival : next->first;
+    kb_hop *hop = &t->hops[h];
+    if (hop->first == KB_TIME_NEVER) hop->first = arrival + t->route->stops[h].overhead;
+    return arrival > hop->first ? arrival : hop->first;
 }
 
 /* Claim the link to the next hop for a flit that is ready now at the one in `arg`. Returns when its
  * last byte leaves. */
 static inline kb_time kb_txn_send(kb_sim *sim, kb_txn *t, uint64_t arg)
 {
-    kb_hop *hop = &t->hops[arg >> 32], *next = hop + 1;
-    uint32_t bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
-    kb_time time = kb_txn_occupancy(t, hop, bytes);
-    kb_track_claim(&hop->wire->track, t, sim->now);
-    kb_time left = kb_link_claim(&hop->wire->link, sim->now, time, bytes);
+    uint32_t h = (uint32_t)(arg >> 32), bytes = kb_txn_flit_bytes(t, kb_txn_flit(arg));
+    kb_hop *hop = &t->hops[h];
+    const kb_stop *stop = &t->route->stops[h];
+    kb_time time = kb_txn_occupancy(t, stop, bytes);
+    kb_track_claim(&stop->wire->track, t, sim->now);
+    kb_time left = kb_link_claim(&stop->wire->link, sim->now, time, bytes);
     hop->waited += left - time - sim->now;
     hop->left++;
     t->m->flit_hops++;
-    kb_time ready = kb_hop_ready_at(next, left + hop->propagation);
+    kb_time ready = kb_txn_ready_at(t, h + 1, left + stop->propagation);
     if (t->followed) t->times.data[kb_txn_flit(arg)] = ready;
-    kb_sim_at(sim, ready, next->receive, t, arg + KB_TXN_NEXT_HOP);
+    kb_sim_at(sim, ready, stop[1].receive, t, arg + KB_TXN_NEXT_HOP);
     return left;
 }
 
@@ -177,6 +173,9 @@ static inline void kb_txn_release(kb_txn *t, uint32_t flit, kb_time when)
     t->times.data[flit] = when;
     if (flit + 1 == t->flits) kb_txn_released(t);
 }
+
+/* A flit of a read is back at the requester: what happens at the end of its route. */
+void kb_txn_data_arrives(kb_sim *sim, void *txn, uint64_t arg);
 
 /* ---- for trains ---- */
 

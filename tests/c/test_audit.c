@@ -117,7 +117,7 @@ static void dma_commands_are_sound(void **state)
 
 static bool at_r1c0_flit_2(const kb_txn *t, uint64_t arg)
 {
-    const kb_node_info *info = kb_graph_info(t->m->graph, t->hops[arg >> 32].node);
+    const kb_node_info *info = kb_graph_info(t->m->graph, t->route->stops[arg >> 32].node);
     return info->a == 1 && info->b == 0 && kb_txn_flit(arg) == 2;
 }
 
@@ -159,7 +159,7 @@ static void a_duplicated_flit_is_found_where_it_was_made(void **state)
 static void shorten(kb_sim *sim, void *object, uint64_t arg)
 {
     kb_txn *t = object;
-    kb_link *link = &t->hops[arg >> 32].wire->link;
+    kb_link *link = &t->route->stops[arg >> 32].wire->link;
     bool cut = at_r1c0_flit_2(t, arg);
     kb_txn_forward(sim, t, arg);
     if (cut) link->bytes -= 64;

@@ -1,0 +1,63 @@
+/* Routes of transactions, with all that a transaction needs to know of its way.
+ *
+ * That depends on the requester, the memory and the direction of data alone. It is worked out for
+ * the first transaction and kept for those that follow, in a table of bounded size, in which
+ * a route may take the place of an older one. Nothing but time depends on what is kept.
+ *
+ * The machine owns the table. A route that somebody holds stays as it is, in the table or not. */
+#ifndef KB_HW_TXN_ROUTE_H
+#define KB_HW_TXN_ROUTE_H
+
+#include "hw/device.h"
+#include "topo/graph.h"
+
+struct kb_buffer;
+struct kb_machine;
+struct kb_wire;
+
+typedef enum kb_txn_op { KB_TXN_READ, KB_TXN_WRITE } kb_txn_op;
+
+/* A node that data come to, and the link that leaves it (none at the last). */
+typedef struct kb_stop {
+    struct kb_wire *wire;
+    kb_event_fn receive; /* what happens when a flit is ready at this node */
+    kb_time flit_occupancy, propagation;
+    kb_time overhead; /* of this node */
+    double gbs;
+    kb_node node;
+} kb_stop;
+
+typedef struct kb_txn_route {
+    uint32_t users;
+    bool kept;       /* in the table */
+    uint32_t count;  /* of stops */
+    kb_time command; /* time of the request or the acknowledgement */
+    kb_device *device;
+    uint64_t *requested;        /* where bytes that the requester asks for are counted, or null */
+    struct kb_buffer **buffers; /* with finite buffers, at the end of each stop's link, else null */
+    kb_stop stops[];            /* on the way of data */
+} kb_txn_route;
+
+typedef struct kb_txn_route_slot {
+    uint64_t key;
+    kb_txn_route *route; /* or null */
+} kb_txn_route_slot;
+
+/* Kept at most: tens of MB, of some tens of stops each. */
+enum { KB_TXN_ROUTES_MOST = 1 << 16 };
+
+typedef struct kb_txn_routes {
+    kb_txn_route_slot *slots; /* a power of two of them, or none yet */
+    uint32_t slot_count, kept;
+    uint64_t resolved; /* routes that were worked out */
+} kb_txn_routes;
+
+/* Find or work out a route, and hold it. Fails as kb_route does. */
+int kb_txn_route_take(struct kb_machine *m, kb_txn_op op, kb_node requester, kb_node memory,
+                      kb_txn_route **out, kb_err *err);
+void kb_txn_route_give(kb_txn_route *route);
+
+/* Forget what is kept. */
+void kb_txn_routes_fini(kb_txn_routes *routes);
+
+#endif
