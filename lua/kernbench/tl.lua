@@ -62,13 +62,12 @@ end
 
 local M = setmetatable({}, {
   __index = function(_, name)
-    local value = core[name]
-    if value == nil then
-      error(("tl.%s does not exist"):format(tostring(name)), 2)
-    end
-    return value
+    error(("tl.%s does not exist"):format(tostring(name)), 2)
   end,
 })
+for name, value in pairs(core) do -- not looked up there at each call of a kernel
+  M[name] = value
+end
 
 --- ceil(a / b) of integers, or of tiles of them (then as (a + b - 1) // b, which must not overflow).
 ---@param a integer|Tile
