@@ -103,7 +103,7 @@ static int run(lua_State *L, const entry *e, const kb_ptr *ptr, const kb_lanes *
         operands.compare = operand(L, 2, ptr->dtype);
         operands.compare_tile = kb_test_tile(L, 2);
     }
-    kb_err err = {0};
+    kb_err err;
     int status = issue(proc, &access, &operands, ptr, &op, &err);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);

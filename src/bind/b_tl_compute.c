@@ -145,7 +145,7 @@ int kb_tl_run(lua_State *L, kb_proc *proc, kb_compute *c, const kb_operands *o)
 {
     kb_op *op;
     kb_tile *view;
-    kb_err err; /* not cleared: large, and rarely in use */
+    kb_err err;
     int status = issue(proc, c, o, &op, &view, &err);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);

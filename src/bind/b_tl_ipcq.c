@@ -47,7 +47,7 @@ static int tl_send(lua_State *L)
     const char *direction = check_direction(L, 1, "tl.send");
     kb_tile *tile = kb_check_tile(L, 2, "tl.send");
     kb_op *op;
-    kb_err err = {0};
+    kb_err err;
     if (kb_kernel_send(proc, direction, tile, &op, &err)) return kb_raise(L, &err);
     return finish_post(L, op);
 }
@@ -64,7 +64,7 @@ static int do_recv(lua_State *L, const char *call, bool async)
     kb_dtype dtype = kb_check_dtype(L, 3, KB_F32);
     bool in_place = lua_toboolean(L, 4);
     kb_op *op;
-    kb_err err = {0};
+    kb_err err;
     int status = kb_kernel_receive(proc, direction, dtype, rank, shape, in_place, &op, &err);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
@@ -92,7 +92,7 @@ static int tl_copy_to_dst(lua_State *L)
     lua_settop(L, 1);
     kb_tile *tile = kb_check_tile(L, 1, "tl.copy_to_dst");
     kb_op *op;
-    kb_err err = {0};
+    kb_err err;
     int status = kb_kernel_copy(proc, tile, &op, &err);
     if (status == KB_ENOSPC) {
         lua_gc(L, LUA_GCCOLLECT);
@@ -167,7 +167,7 @@ static int tl_put(lua_State *L)
     kb_va_region region = kb_ptr_region(L, &ptr, "tl.put");
     kb_piece to = place_at(L, &ptr, &region, target);
     kb_op *op;
-    kb_err err = {0};
+    kb_err err;
     if (kb_kernel_put(proc, target, &to, tile, &op, &err)) return kb_raise(L, &err);
     return finish_post(L, op);
 }
@@ -192,7 +192,7 @@ static int tl_signal(lua_State *L)
     kb_pe *target = check_pe(L, 1, proc->pe, "tl.signal");
     uint32_t id = check_number(L, 2, "tl.signal", "id", 0);
     kb_op *op;
-    kb_err err = {0};
+    kb_err err;
     if (kb_kernel_signal(proc, target, id, &op, &err)) return kb_raise(L, &err);
     await(op);
     return kb_co_wait_until(L, op->issued, KB_WAIT_ISSUE, "tl.signal", let_go, 0);
@@ -207,7 +207,7 @@ static int tl_signal_wait(lua_State *L)
     uint32_t id = check_number(L, 1, "tl.signal_wait", "id", 0);
     uint32_t count = lua_isnil(L, 2) ? 1 : check_number(L, 2, "tl.signal_wait", "count", 1);
     kb_op *op;
-    kb_err err = {0};
+    kb_err err;
     if (kb_kernel_signal_wait(proc, id, count, &op, &err)) return kb_raise(L, &err);
     return kb_finish_op(L, op, false, KB_WAIT_SIGNAL);
 }

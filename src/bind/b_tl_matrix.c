@@ -1,5 +1,4 @@
 /* Products of matrices in kernels: tl.dot and tl.composite. */
-#include <stdio.h>
 #include <string.h>
 
 #include "bind/b_np.h"
@@ -23,10 +22,10 @@ static void check_rows(lua_State *L, const kb_ptr *ptr, const char *what)
                  (lua_Integer)ptr->stride[1]);
 }
 
-static matrix check_matrix(lua_State *L, int index, const char *call, const char *name)
+/* `what` is "tl.dot: a". */
+static matrix check_matrix(lua_State *L, int index, const char *what)
 {
-    char what[64], text[KB_SHAPE_TEXT + 16];
-    snprintf(what, sizeof what, "%s: %s", call, name);
+    char text[KB_SHAPE_TEXT + 16];
     const kb_ptr *ptr = kb_test_ptr(L, index);
     matrix result = {0};
     int rank;
@@ -56,25 +55,24 @@ static matrix check_matrix(lua_State *L, int index, const char *call, const char
     return result;
 }
 
-static void matrix_text(const matrix *m, char *text, size_t size)
+/* Push "(32, 64) f16". */
+static const char *push_text(lua_State *L, const matrix *m)
 {
-    snprintf(text, size, "(%zu, %zu) %s", m->rows, m->cols, kb_dtype_name(m->dtype));
+    return lua_pushfstring(L, "(%I, %I) %s", (lua_Integer)m->rows, (lua_Integer)m->cols,
+                           kb_dtype_name(m->dtype));
 }
 
 /* Shapes and types of a and b go together. */
 static void check_product(lua_State *L, const char *call, const matrix *a, const matrix *b,
                           bool b_transposed)
 {
-    char at[64], bt[64];
-    const char *how = b_transposed ? ", transposed" : "";
     size_t inner = b_transposed ? b->cols : b->rows;
-    matrix_text(a, at, sizeof at);
-    matrix_text(b, bt, sizeof bt);
     if (!kb_gemm_takes(a->dtype, b->dtype))
-        kb_error(L, "%s: a is %s, b is %s: the types differ", call, at, bt);
+        kb_error(L, "%s: a is %s, b is %s: the types differ", call, push_text(L, a),
+                 push_text(L, b));
     if (a->cols != inner)
-        kb_error(L, "%s: a is %s, b is %s%s: inner extents %d and %d differ", call, at, bt, how,
-                 (int)a->cols, (int)inner);
+        kb_error(L, "%s: a is %s, b is %s%s: inner extents %d and %d differ", call, push_text(L, a),
+                 push_text(L, b), b_transposed ? ", transposed" : "", (int)a->cols, (int)inner);
 }
 
 static kb_product product_of(const char *call, const matrix *a, const matrix *b, bool b_transposed)
@@ -113,7 +111,7 @@ static int tl_dot(lua_State *L)
     kb_unpack_options(L, "tl.dot", names);
     kb_check_tile(L, 1, "tl.dot: a");
     kb_check_tile(L, 2, "tl.dot: b");
-    matrix a = check_matrix(L, 1, "tl.dot", "a"), b = check_matrix(L, 2, "tl.dot", "b");
+    matrix a = check_matrix(L, 1, "tl.dot: a"), b = check_matrix(L, 2, "tl.dot: b");
     check_product(L, "tl.dot", &a, &b, false);
     kb_product p = product_of("tl.dot", &a, &b, false);
     if (!lua_isnil(L, 4)) p.out_type = kb_check_dtype(L, 4, p.out_type);
@@ -121,15 +119,15 @@ static int tl_dot(lua_State *L)
         return kb_error(L, "tl.dot: out_dtype %s for operands of %s", kb_dtype_name(p.out_type),
                         kb_dtype_name(p.in_a));
     p.acc = check_accumulator(L, 3, &p);
-    kb_handle *h = kb_push_handle(L);
-    kb_err err = {0};
-    int status = kb_kernel_product(proc, &p, &h->op, &err);
+    kb_op *op;
+    kb_err err;
+    int status = kb_kernel_product(proc, &p, &op, &err);
     if (status == KB_ENOSPC) {
         lua_gc(L, LUA_GCCOLLECT);
-        status = kb_kernel_product(proc, &p, &h->op, &err);
+        status = kb_kernel_product(proc, &p, &op, &err);
     }
     if (status) return kb_raise(L, &err);
-    return kb_finish_issue(L, h, false, KB_WAIT_COMPUTE);
+    return kb_finish_op(L, op, false, KB_WAIT_COMPUTE);
 }
 
 /* Where the result of a composite goes: a block of M x N in memory. */
@@ -157,12 +155,12 @@ static kb_matrix_arg check_out(lua_State *L, int index, kb_product *p)
 /* ---- epilogues ---- */
 
 static const struct {
-    const char *name;
+    const char *name, *what;
     kb_binary_op op;
     bool row, matrix; /* what the operand may be */
-} OPERAND_STEPS[] = {{"bias", KB_ADD, true, false},
-                     {"residual", KB_ADD, false, true},
-                     {"scale", KB_MUL, true, false}};
+} OPERAND_STEPS[] = {{"bias", "tl.composite: bias", KB_ADD, true, false},
+                     {"residual", "tl.composite: residual", KB_ADD, false, true},
+                     {"scale", "tl.composite: scale", KB_MUL, true, false}};
 
 enum { OPERAND_STEP_COUNT = sizeof OPERAND_STEPS / sizeof OPERAND_STEPS[0], STEPS_MAX = 64 };
 
@@ -184,8 +182,8 @@ static int unknown_step(lua_State *L, const char *name)
 static void check_step_operand(lua_State *L, int index, const kb_product *p, int kind,
                                kb_product_step *s)
 {
-    char what[64], have[KB_SHAPE_TEXT + 16];
-    snprintf(what, sizeof what, "tl.composite: %s", s->name);
+    char have[KB_SHAPE_TEXT + 16];
+    const char *what = OPERAND_STEPS[kind].what;
     const kb_ptr *ptr = kb_test_ptr(L, index);
     kb_tile *tile = ptr ? NULL : kb_check_tile(L, index, what);
     int rank = ptr ? ptr->rank : tile->value->rank;
@@ -297,7 +295,7 @@ static int tl_composite(lua_State *L)
     if (!kind || strcmp(kind, "gemm") != 0)
         return kb_error(L, "tl.composite: op is %s; the only composite is \"gemm\"",
                         luaL_tolstring(L, 1, NULL));
-    matrix a = check_matrix(L, 2, "tl.composite", "a"), b = check_matrix(L, 3, "tl.composite", "b");
+    matrix a = check_matrix(L, 2, "tl.composite: a"), b = check_matrix(L, 3, "tl.composite: b");
     bool trans_b = check_trans_b(L, 6);
     check_product(L, "tl.composite", &a, &b, trans_b);
     kb_product p = product_of("tl.composite", &a, &b, trans_b);
@@ -306,13 +304,13 @@ static int tl_composite(lua_State *L)
     if (!p.step_count && kb_dtype_is_float(p.out_type) != kb_dtype_is_float(p.in_a))
         return kb_error(L, "tl.composite: out holds %s, the operands %s", kb_dtype_name(p.out_type),
                         kb_dtype_name(p.in_a));
-    kb_handle *h = kb_push_handle(L);
-    kb_err err = {0};
-    if (kb_kernel_product(proc, &p, &h->op, &err)) {
+    kb_op *op;
+    kb_err err;
+    if (kb_kernel_product(proc, &p, &op, &err)) {
         kb_fail_at(&err, "tl.composite");
         return kb_raise(L, &err);
     }
-    return kb_finish_issue(L, h, true, KB_WAIT_ISSUE);
+    return kb_finish_op(L, op, true, KB_WAIT_ISSUE);
 }
 
 static const luaL_Reg functions[] = {{"dot", tl_dot}, {"composite", tl_composite}, {NULL, NULL}};

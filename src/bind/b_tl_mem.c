@@ -239,7 +239,7 @@ int kb_load_lanes(lua_State *L, const kb_ptr *ptr, const kb_lanes *lanes, kb_val
     kb_access_room room;
     kb_access access = kb_access_of(L, ptr, lanes, &room, call);
     access.other = other;
-    kb_err err = {0};
+    kb_err err;
     int status = kb_kernel_load(proc, &access, ptr->dtype, ptr->rank, ptr->shape, &op, &err);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
@@ -311,7 +311,7 @@ int kb_store_lanes(lua_State *L, const kb_ptr *ptr, const kb_lanes *lanes, kb_ti
     kb_op *op;
     kb_access_room room;
     kb_access access = kb_access_of(L, ptr, lanes, &room, call);
-    kb_err err = {0};
+    kb_err err;
     int status = kb_kernel_store(proc, &access, tile, &op, &err);
     kb_vec_free(&room.parts);
     if (status) return kb_raise(L, &err);
