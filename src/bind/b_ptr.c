@@ -6,7 +6,7 @@
 #include "bind/b_tl_compute.h"
 #include "bind/bind.h"
 
-static const char PTR[] = "kernbench.pointer";
+static const kb_object_kind PTR = {"kernbench.pointer", KB_SLOT_POINTER, NULL};
 
 static bool is_alive(const kb_ptr *ptr)
 {
@@ -20,7 +20,7 @@ void kb_check_ptr_alive(lua_State *L, const kb_ptr *ptr)
 
 kb_ptr *kb_test_ptr(lua_State *L, int index)
 {
-    kb_ptr *ptr = kb_test_kind(L, index, PTR);
+    kb_ptr *ptr = kb_test_kind(L, index, &PTR);
     if (ptr) kb_check_ptr_alive(L, ptr);
     return ptr;
 }
@@ -36,9 +36,9 @@ kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what)
 
 kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner)
 {
-    kb_ptr *copy = kb_new_object(L, PTR, sizeof *copy, 1);
+    kb_ptr *copy = kb_new_object(L, &PTR, sizeof *copy, 1);
     *copy = *ptr;
-    if (kb_test_kind(L, owner, PTR))
+    if (kb_test_kind(L, owner, &PTR))
         lua_getiuservalue(L, owner, 1);
     else
         lua_pushvalue(L, owner);
@@ -247,7 +247,7 @@ static int ptr_index(lua_State *L)
 
 static int ptr_tostring(lua_State *L)
 {
-    const kb_ptr *ptr = kb_check_kind(L, 1, PTR);
+    const kb_ptr *ptr = kb_check_kind(L, 1, &PTR);
     if (!is_alive(ptr)) {
         lua_pushliteral(L, "<pointer to a freed tensor>");
         return 1;
@@ -267,7 +267,7 @@ static const luaL_Reg meta[] = {{"__index", ptr_index},
 
 void kb_ptr_open(lua_State *L)
 {
-    kb_new_kind(L, PTR);
+    kb_new_kind(L, &PTR);
     luaL_setfuncs(L, meta, 0);
     lua_pop(L, 1);
     kb_ptr_block_open(L);

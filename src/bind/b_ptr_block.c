@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-static const char BLOCK[] = "kernbench.pointers";
+static const kb_object_kind BLOCK = {"kernbench.pointers", KB_SLOT_POINTERS, NULL};
 
 kb_ptr_block *kb_test_ptr_block(lua_State *L, int index)
 {
-    kb_ptr_block *block = kb_test_kind(L, index, BLOCK);
+    kb_ptr_block *block = kb_test_kind(L, index, &BLOCK);
     if (block) kb_check_ptr_alive(L, &block->base);
     return block;
 }
@@ -15,7 +15,7 @@ kb_ptr_block *kb_test_ptr_block(lua_State *L, int index)
 static void push_block(lua_State *L, const kb_ptr *base, kb_tile *offsets, int owner)
 {
     owner = lua_absindex(L, owner);
-    kb_ptr_block *block = kb_new_object(L, BLOCK, sizeof *block, 1);
+    kb_ptr_block *block = kb_new_object(L, &BLOCK, sizeof *block, 1);
     block->base = *base;
     block->offsets = kb_tile_retain(offsets);
     lua_getiuservalue(L, owner, 1);
@@ -111,7 +111,7 @@ int kb_pointer_sub(lua_State *L)
 
 static int block_index(lua_State *L)
 {
-    const kb_ptr_block *block = kb_check_kind(L, 1, BLOCK);
+    const kb_ptr_block *block = kb_check_kind(L, 1, &BLOCK);
     const kb_value *v = block->offsets->value;
     const char *key = kb_check_key(L, "a block of pointers");
     kb_check_ptr_alive(L, &block->base);
@@ -128,7 +128,7 @@ static int block_index(lua_State *L)
 
 static int block_tostring(lua_State *L)
 {
-    const kb_ptr_block *block = kb_check_kind(L, 1, BLOCK);
+    const kb_ptr_block *block = kb_check_kind(L, 1, &BLOCK);
     const kb_value *v = block->offsets->value;
     char shape[KB_SHAPE_TEXT];
     kb_check_ptr_alive(L, &block->base);
@@ -140,7 +140,7 @@ static int block_tostring(lua_State *L)
 
 static int block_gc(lua_State *L)
 {
-    kb_ptr_block *block = kb_check_kind(L, 1, BLOCK);
+    kb_ptr_block *block = kb_check_kind(L, 1, &BLOCK);
     kb_tile_release(block->offsets);
     block->offsets = NULL;
     return 0;
@@ -152,7 +152,7 @@ static const luaL_Reg meta[] = {{"__add", kb_pointer_add}, {"__sub", kb_pointer_
 
 void kb_ptr_block_open(lua_State *L)
 {
-    kb_new_kind(L, BLOCK);
+    kb_new_kind(L, &BLOCK);
     luaL_setfuncs(L, meta, 0);
     lua_pop(L, 1);
 }

@@ -5,21 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char TILE[] = "kernbench.tile";
-static const char HANDLE[] = "kernbench.handle";
-
 /* ---- tiles ---- */
+
+static void tile_release(void *box)
+{
+    kb_tile_release(*(kb_tile **)box);
+}
+
+static const kb_object_kind TILE = {"kernbench.tile", KB_SLOT_TILE, tile_release};
 
 void kb_push_tile(lua_State *L, kb_tile *tile)
 {
-    kb_tile **box = kb_new_object(L, TILE, sizeof *box, 0);
+    kb_tile **box = kb_new_object(L, &TILE, sizeof *box, 0);
     *box = kb_tile_retain(tile);
     if (tile->tcm) kb_co_count_tile(L, kb_value_bytes(tile->value));
 }
 
 kb_tile *kb_test_tile(lua_State *L, int index)
 {
-    kb_tile **box = kb_test_kind(L, index, TILE);
+    kb_tile **box = kb_test_kind(L, index, &TILE);
     return box ? *box : NULL;
 }
 
@@ -52,14 +56,6 @@ kb_array *kb_tile_array(lua_State *L, const kb_tile *tile)
     return tile->value->array;
 }
 
-static int tile_gc(lua_State *L)
-{
-    kb_tile **box = kb_check_kind(L, 1, TILE);
-    kb_tile_release(*box);
-    *box = NULL;
-    return 0;
-}
-
 static void push_shape(lua_State *L, const kb_value *value)
 {
     lua_createtable(L, value->rank, 0);
@@ -71,7 +67,7 @@ static void push_shape(lua_State *L, const kb_value *value)
 
 static int tile_index(lua_State *L)
 {
-    kb_tile **box = kb_check_kind(L, 1, TILE);
+    kb_tile **box = kb_check_kind(L, 1, &TILE);
     const char *key = kb_check_key(L, "a tile");
     if (!strcmp(key, "shape"))
         push_shape(L, (*box)->value);
@@ -95,7 +91,7 @@ const char *kb_value_text(const kb_value *value, char *text, size_t size)
 
 static int tile_tostring(lua_State *L)
 {
-    kb_tile **box = kb_check_kind(L, 1, TILE);
+    kb_tile **box = kb_check_kind(L, 1, &TILE);
     char text[KB_SHAPE_TEXT + 16];
     lua_pushfstring(L, "<tile %s>", kb_value_text((*box)->value, text, sizeof text));
     return 1;
@@ -103,42 +99,37 @@ static int tile_tostring(lua_State *L)
 
 /* ---- handles ---- */
 
-static int handle_gc(lua_State *L)
+static void handle_release(void *handle)
 {
-    kb_handle *h = kb_check_kind(L, 1, HANDLE);
-    if (h->op && h->engine->e) kb_op_release(h->op);
-    h->op = NULL;
-    return 0;
+    kb_handle *h = handle;
+    kb_op_let_go(&h->of);
+    kb_tile_release(h->tile);
 }
 
-kb_handle *kb_push_handle(lua_State *L)
+static const kb_object_kind HANDLE = {"kernbench.handle", KB_SLOT_HANDLE, handle_release};
+
+void kb_push_handle(lua_State *L, kb_op *op)
 {
-    kb_handle *h = kb_new_object(L, HANDLE, sizeof *h, 1);
-    h->engine = kb_co_current(L)->engine;
-    kb_push_engine(L, h->engine); /* lives as long as the handle */
-    lua_setiuservalue(L, -2, 1);
-    return h;
+    kb_handle *h = kb_new_object(L, &HANDLE, sizeof *h, 0);
+    h->what = op->what;
+    kb_op_hold(&h->of, op);
 }
 
 static int handle_tostring(lua_State *L)
 {
-    const kb_handle *h = kb_check_kind(L, 1, HANDLE);
-    if (!h->op || !h->engine->e)
+    const kb_handle *h = kb_check_kind(L, 1, &HANDLE);
+    if (!h->of.op && !h->of.complete)
         lua_pushliteral(L, "<an operation that is no longer known>");
     else
-        lua_pushfstring(L, "<%s, %s>", h->op->what,
-                        kb_completion_done(&h->op->done) ? "complete" : "under way");
+        lua_pushfstring(L, "<%s, %s>", h->what,
+                        h->of.complete || kb_completion_done(&h->of.op->done) ? "complete"
+                                                                              : "under way");
     return 1;
 }
 
 kb_handle *kb_test_handle(lua_State *L, int index)
 {
-    return kb_test_kind(L, index, HANDLE);
-}
-
-kb_handle *kb_check_handle(lua_State *L, int index)
-{
-    return kb_check_kind(L, index, HANDLE);
+    return kb_test_kind(L, index, &HANDLE);
 }
 
 int kb_push_result(lua_State *L, const kb_op *op)
@@ -149,22 +140,32 @@ int kb_push_result(lua_State *L, const kb_op *op)
     return 1;
 }
 
-static const luaL_Reg tile_meta[] = {
-    {"__gc", tile_gc}, {"__index", tile_index}, {"__tostring", tile_tostring}, {NULL, NULL}};
+int kb_push_handle_result(lua_State *L, kb_handle *h)
+{
+    const kb_op *op = h->of.op;
+    if (op && op->failure) return kb_raise(L, op->failure);
+    if (op) h->tile = kb_tile_retain(op->result);
+    kb_op_let_go(&h->of);
+    if (!h->tile) return 0;
+    kb_push_tile(L, h->tile);
+    return 1;
+}
 
-static const luaL_Reg handle_meta[] = {
-    {"__gc", handle_gc}, {"__tostring", handle_tostring}, {NULL, NULL}};
+static const luaL_Reg tile_meta[] = {
+    {"__index", tile_index}, {"__tostring", tile_tostring}, {NULL, NULL}};
+
+static const luaL_Reg handle_meta[] = {{"__tostring", handle_tostring}, {NULL, NULL}};
 
 void kb_push_tile_metatable(lua_State *L)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, TILE);
+    kb_push_kind(L, &TILE);
 }
 
 void kb_tile_open(lua_State *L)
 {
-    kb_new_kind(L, TILE);
+    kb_new_kind(L, &TILE);
     luaL_setfuncs(L, tile_meta, 0);
-    kb_new_kind(L, HANDLE);
+    kb_new_kind(L, &HANDLE);
     luaL_setfuncs(L, handle_meta, 0);
     lua_pop(L, 2);
 }

@@ -84,29 +84,11 @@ void kb_unpack_options(lua_State *L, const char *call, const char *const *names)
 
 /* ---- the end of a call ---- */
 
-static int op_done(lua_State *L, int status, lua_KContext context)
-{
-    (void)status;
-    kb_handle *h = kb_check_handle(L, (int)context);
-    kb_op *op = h->op;
-    int results = kb_push_result(L, op);
-    h->op = NULL;
-    kb_op_release(op);
-    return results;
-}
-
 static int issued(lua_State *L, int status, lua_KContext context)
 {
     (void)status;
     lua_pushvalue(L, (int)context);
     return 1;
-}
-
-int kb_finish_issue(lua_State *L, const kb_handle *h, bool async, kb_wait_reason reason)
-{
-    int at = lua_gettop(L);
-    if (async) return kb_co_wait_until(L, h->op->issued, KB_WAIT_ISSUE, h->op->what, issued, at);
-    return kb_co_wait(L, &h->op->done, reason, h->op->what, op_done, at);
 }
 
 static int awaited(lua_State *L, int status, lua_KContext context)
@@ -123,9 +105,8 @@ static int awaited(lua_State *L, int status, lua_KContext context)
 int kb_finish_op(lua_State *L, kb_op *op, bool async, kb_wait_reason reason)
 {
     if (async) {
-        kb_handle *h = kb_push_handle(L);
-        h->op = op;
-        return kb_finish_issue(L, h, true, reason);
+        kb_push_handle(L, op);
+        return kb_co_wait_until(L, op->issued, KB_WAIT_ISSUE, op->what, issued, lua_gettop(L));
     }
     kb_op_release(op->proc->awaited); /* of a call whose result could not be pushed */
     op->proc->awaited = op;
@@ -140,15 +121,23 @@ static int wait_from(lua_State *L, int status, lua_KContext next)
     (void)status;
     int count = lua_gettop(L);
     for (int i = (int)next; i <= count; i++) {
-        kb_handle *h = kb_check_handle(L, i);
-        if (!kb_completion_done(&h->op->done))
-            return kb_co_wait(L, &h->op->done, KB_WAIT_COMPUTE, "tl.wait", wait_from, i + 1);
+        kb_op *op = kb_test_handle(L, i)->of.op;
+        if (op && !kb_completion_done(&op->done))
+            return kb_co_wait(L, &op->done, KB_WAIT_COMPUTE, "tl.wait", wait_from, i + 1);
     }
-    for (int i = 1; i <= count; i++) {
-        kb_handle *h = kb_check_handle(L, i);
-        if (!kb_push_result(L, h->op)) lua_pushnil(L);
-    }
+    for (int i = 1; i <= count; i++)
+        if (!kb_push_handle_result(L, kb_test_handle(L, i))) lua_pushnil(L);
     return count;
+}
+
+static void check_handle(lua_State *L, int index)
+{
+    const kb_handle *h = kb_test_handle(L, index);
+    if (!h)
+        kb_error(L, "tl.wait: argument %d is a %s; expected the handle of an operation", index,
+                 kb_typename(L, index));
+    if (!h->of.op && !h->of.complete)
+        kb_error(L, "tl.wait: argument %d is an operation of a simulation that has ended", index);
 }
 
 /* tl.wait(handle, ...): returns the tiles of loads, nil for others. */
@@ -158,10 +147,7 @@ static int tl_wait(lua_State *L)
     kb_co_check_wait(L, "tl.wait");
     int count = lua_gettop(L);
     if (count == 0) return kb_error(L, "tl.wait: expected the handle of an operation");
-    for (int i = 1; i <= count; i++)
-        if (!kb_test_handle(L, i))
-            return kb_error(L, "tl.wait: argument %d is a %s; expected the handle of an operation",
-                            i, kb_typename(L, i));
+    for (int i = 1; i <= count; i++) check_handle(L, i);
     return wait_from(L, LUA_OK, 1);
 }
 

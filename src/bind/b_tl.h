@@ -9,12 +9,8 @@
  * unnamed entries come first. Unknown names, and values given twice, are errors. */
 void kb_unpack_options(lua_State *L, const char *call, const char *const *names);
 
-/* Wait for the operation in the handle on top, or, asynchronous, until pe_cpu has issued it.
- * Returns the operation's tile, if it makes one, or the handle. */
-int kb_finish_issue(lua_State *L, const kb_handle *h, bool async, kb_wait_reason reason);
-
-/* The same for an operation that has no handle yet, whose reference is taken over: it gets one only
- * if it is asynchronous. */
+/* Wait for the operation, whose reference is taken over, or, asynchronous, until pe_cpu has issued
+ * it. Returns its tile, if it makes one, or its handle. */
 int kb_finish_op(lua_State *L, kb_op *op, bool async, kb_wait_reason reason);
 
 /* b_tl_matrix.c: add tl.dot and tl.composite to the table on top. */

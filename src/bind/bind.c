@@ -47,45 +47,6 @@ void kb_push_anchor(lua_State *L, const kb_lua_engine *engine)
     lua_remove(L, -2);
 }
 
-/* ---- kinds of userdata ---- */
-
-void kb_new_kind(lua_State *L, const char *kind)
-{
-    luaL_newmetatable(L, kind);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, kind);
-}
-
-/* Begins with the name of its kind; the object follows. */
-typedef struct box {
-    const char *kind;
-    uint64_t object[];
-} box;
-
-void *kb_new_object(lua_State *L, const char *kind, size_t size, int uservalues)
-{
-    box *b = lua_newuserdatauv(L, sizeof *b + size, uservalues);
-    b->kind = kind;
-    memset(b->object, 0, size);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, kind);
-    lua_setmetatable(L, -2);
-    return b->object;
-}
-
-void *kb_test_kind(lua_State *L, int index, const char *kind)
-{
-    box *b = lua_touserdata(L, index);
-    if (!b || lua_rawlen(L, index) < sizeof *b) return NULL; /* of light userdata that is 0 */
-    return b->kind == kind ? b->object : NULL;
-}
-
-void *kb_check_kind(lua_State *L, int index, const char *kind)
-{
-    void *object = kb_test_kind(L, index, kind);
-    if (!object) luaL_typeerror(L, index, kind);
-    return object;
-}
-
 /* ---- errors ---- */
 
 /* In the registry: how the sources of our own files begin. */

@@ -8,6 +8,7 @@
 
 #include "base/sized.h"
 #include "bind/co.h"
+#include "bind/object.h"
 #include "engine/engine.h"
 #include "engine/tensor.h"
 
@@ -62,15 +63,6 @@ void kb_set_string(lua_State *L, const char *key, const char *value);
 
 /* Shape in a sequence at `index`: rank and extents; zero extents are refused for device tensors. */
 int kb_check_extents(lua_State *L, int index, const char *what, size_t shape[KB_MAX_RANK]);
-
-/* Kinds of userdata, as luaL_newmetatable and its relatives have them, for those that every command
- * of a kernel looks at: an object is preceded by the address of its kind's name, an array of static
- * text, so that a look at it is enough. kb_new_kind leaves the metatable on the stack; a new object
- * is zero. */
-void kb_new_kind(lua_State *L, const char *kind);
-void *kb_new_object(lua_State *L, const char *kind, size_t size, int uservalues);
-void *kb_test_kind(lua_State *L, int index, const char *kind);
-void *kb_check_kind(lua_State *L, int index, const char *kind);
 
 /* A state like luaL_newstate's whose small objects lie in `memory`, to be finished after it; NULL
  * when memory has run out. Under AddressSanitizer every object is a block of its own. */

@@ -1,30 +1,8 @@
-/* Lua states: their memory and their warnings. */
+/* Lua states, and their warnings. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bind/bind.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define PLAIN_BLOCKS
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define PLAIN_BLOCKS
-#endif
-
-static void *allocate(void *memory, void *block, size_t old_size, size_t size)
-{
-#ifdef PLAIN_BLOCKS
-    (void)memory;
-    (void)old_size;
-    if (size) return realloc(block, size);
-    free(block);
-    return NULL;
-#else
-    return kb_sized_realloc(memory, block, old_size, size);
-#endif
-}
 
 /* warn(): off until "@on", as in lua_newstate's relative; a message comes in pieces. */
 static void warning_ends(void *L, const char *piece, int more);
@@ -58,7 +36,7 @@ static void warning_ends(void *L, const char *piece, int more)
 lua_State *kb_new_state(kb_sized *memory)
 {
     kb_sized_init(memory);
-    lua_State *L = lua_newstate(allocate, memory);
+    lua_State *L = lua_newstate(kb_object_allocate, memory);
     if (L) lua_setwarnf(L, warning_off, L);
     return L;
 }

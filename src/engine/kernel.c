@@ -156,6 +156,22 @@ void kb_op_release(kb_op *op)
     kb_pool_give(&engine->op_pool, op);
 }
 
+void kb_op_hold(kb_op_holder *holder, kb_op *op)
+{
+    holder->op = op;
+    op->holder = holder;
+}
+
+void kb_op_let_go(kb_op_holder *holder)
+{
+    kb_op *op = holder->op;
+    if (!op) return;
+    holder->complete = kb_completion_done(&op->done);
+    holder->op = NULL;
+    op->holder = NULL;
+    kb_op_release(op);
+}
+
 /* An operation that was never issued. */
 int kb_op_abandon(kb_op *op, int status)
 {
@@ -229,6 +245,7 @@ void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
     for (size_t i = 0; i < op->held.count; i++) kb_tile_used(op, op->held.data[i]);
     release_held(op);
     kb_completion_part(&op->done, sim);
+    if (op->holder && !op->result && !op->failure) kb_op_let_go(op->holder);
     kb_op_release(op);
     if (proc && !proc->ops && proc->ending) kb_launch_instance_idle(proc);
 }
@@ -262,6 +279,7 @@ void kb_kernel_free_all(kb_engine *engine)
         proc->awaited = NULL;
     }
     while (engine->ops) {
+        if (engine->ops->holder) engine->ops->holder->op = NULL;
         engine->ops->refs = 1;
         kb_op_release(engine->ops);
     }

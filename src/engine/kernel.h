@@ -43,6 +43,13 @@ kb_tile *kb_tile_without_room(kb_proc *proc, kb_value *value, const char *made_b
 kb_tile *kb_tile_retain(kb_tile *tile);
 void kb_tile_release(kb_tile *tile);
 
+/* Where somebody keeps the issuer's reference to an operation whose completion and result are all
+ * that is wanted. */
+typedef struct kb_op_holder {
+    struct kb_op *op; /* null from the completion on, if there is neither a result nor a failure, */
+    bool complete;    /* and from the end of the engine on */
+} kb_op_holder;
+
 typedef struct kb_op {
     uint32_t refs;
     kb_engine *engine;
@@ -50,6 +57,7 @@ typedef struct kb_op {
     kb_proc *proc;                       /* null once it has ended */
     struct kb_op *proc_prev, *proc_next; /* under way for that process */
     kb_pe *pe;
+    kb_op_holder *holder; /* or null */
     kb_completion done;
     const char *what;
     kb_time issued;                     /* when pe_cpu could go on */
@@ -72,6 +80,10 @@ typedef struct kb_op {
 
 kb_op *kb_op_retain(kb_op *op);
 void kb_op_release(kb_op *op);
+
+/* The holder takes over a reference, and lets go of it again. */
+void kb_op_hold(kb_op_holder *holder, kb_op *op);
+void kb_op_let_go(kb_op_holder *holder);
 
 /* The memory that a load or store touches. The regions, one after another, hold the elements of the
  * tile in order; with a mask, those whose byte is 1. */

@@ -1,0 +1,126 @@
+#include "bind/object.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sized.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PLAIN_BLOCKS
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define PLAIN_BLOCKS
+#endif
+
+/* ---- the ends of objects ---- */
+
+/* A userdata without user values, as Lua lays it out: checked below. */
+typedef struct userdata {
+    void *next;
+    unsigned char tag, mark;
+    unsigned short uservalues;
+    size_t size;
+    void *metatable;
+    union {
+        LUAI_MAXALIGN;
+    } contents;
+} userdata;
+
+/* Lua says how large a block is that it gives back, not what it was. So every block of the size
+ * that objects with a release have, which hardly anything else has, is followed by a word: what to
+ * call, or null. */
+typedef struct released {
+    char header[offsetof(userdata, contents)];
+    char kind[sizeof(kb_object_box)];
+    char object[KB_RELEASED_BYTES];
+    void (*release)(void *object); /* not Lua's */
+} released;
+
+enum { RELEASED_SIZE = offsetof(released, release) }; /* that Lua sees */
+
+static size_t with_word(size_t size)
+{
+    return size == RELEASED_SIZE ? sizeof(released) : size;
+}
+
+static void *resize(void *memory, void *block, size_t old_size, size_t size)
+{
+#ifdef PLAIN_BLOCKS
+    (void)memory;
+    (void)old_size;
+    if (size) return realloc(block, size);
+    free(block);
+    return NULL;
+#else
+    return kb_sized_realloc(memory, block, old_size, size);
+#endif
+}
+
+void *kb_object_allocate(void *memory, void *block, size_t old_size, size_t size)
+{
+    if (block && old_size == RELEASED_SIZE) {
+        released *r = block;
+        if (r->release) r->release(r->object);
+    }
+    released *made = resize(memory, block, with_word(old_size), with_word(size));
+    if (made && size == RELEASED_SIZE) made->release = NULL;
+    return made;
+}
+
+static size_t bytes_in_use(lua_State *L)
+{
+    return (size_t)lua_gc(L, LUA_GCCOUNT) * 1024 + (size_t)lua_gc(L, LUA_GCCOUNTB);
+}
+
+static void check_layout(lua_State *L)
+{
+    void *memory;
+    if (lua_getallocf(L, &memory) != kb_object_allocate)
+        luaL_error(L, "this state was not made by kb_new_state");
+    int running = lua_gc(L, LUA_GCISRUNNING);
+    lua_gc(L, LUA_GCSTOP);
+    size_t before = bytes_in_use(L);
+    lua_newuserdatauv(L, sizeof(kb_object_box) + KB_RELEASED_BYTES, 0);
+    size_t taken = bytes_in_use(L) - before;
+    if (running) lua_gc(L, LUA_GCRESTART);
+    lua_pop(L, 1);
+    if (taken != RELEASED_SIZE) luaL_error(L, "userdata of this Lua are laid out otherwise");
+}
+
+/* ---- kinds ---- */
+
+void kb_new_kind(lua_State *L, const kb_object_kind *kind)
+{
+    if (kind->release) check_layout(L);
+    luaL_newmetatable(L, kind->name);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, LUA_REGISTRYINDEX, kind->slot);
+}
+
+void kb_push_kind(lua_State *L, const kb_object_kind *kind)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, kind->slot);
+}
+
+void *kb_new_object(lua_State *L, const kb_object_kind *kind, size_t size, int uservalues)
+{
+    assert(!kind->release || (size <= KB_RELEASED_BYTES && uservalues == 0));
+    if (kind->release) size = KB_RELEASED_BYTES;
+    kb_object_box *box = lua_newuserdatauv(L, sizeof *box + size, uservalues);
+    memset(box->object, 0, size);
+    box->kind = kind;
+    if (kind->release) *(void (**)(void *))((char *)box->object + size) = kind->release;
+    kb_push_kind(L, kind);
+    lua_setmetatable(L, -2);
+    return box->object;
+}
+
+void *kb_check_kind(lua_State *L, int index, const kb_object_kind *kind)
+{
+    void *object = kb_test_kind(L, index, kind);
+    if (!object) luaL_typeerror(L, index, kind->name);
+    return object;
+}
