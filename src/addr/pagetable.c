@@ -8,19 +8,22 @@
 
 #include "base/vec.h"
 
-typedef struct extent {
+/* An extent, or all those of a block: then `pa` is that of the first, and bytes between them count.
+ */
+typedef struct entry {
     uint64_t va, bytes, pa;
-} extent;
+    const kb_page_block *block;
+} entry;
 
-typedef kb_vec(extent) extents;
+typedef kb_vec(entry) entries;
 
-/* All extents of one mask; disjoint, by ascending va. */
+/* All entries of one mask; disjoint, by ascending va. */
 typedef struct kb_pagetable_layer {
     uint32_t mask;
-    extents list;
+    entries list;
 } layer;
 
-static uint64_t end_of(const extent *e)
+static uint64_t end_of(const entry *e)
 {
     return e->va + e->bytes;
 }
@@ -38,8 +41,8 @@ void kb_pagetable_fini(kb_pagetable *table)
     kb_pagetable_init(table, table->pes);
 }
 
-/* Index of the first extent that ends above `va`. */
-static size_t first_ending_above(const extents *list, uint64_t va)
+/* Index of the first entry that ends above `va`. */
+static size_t first_ending_above(const entries *list, uint64_t va)
 {
     size_t low = 0, high = list->count;
     while (low < high) {
@@ -52,15 +55,15 @@ static size_t first_ending_above(const extents *list, uint64_t va)
     return low;
 }
 
-/* The first extent with a byte in [va, end), or null. */
-static const extent *first_in(const extents *list, uint64_t va, uint64_t end)
+/* The first entry with a byte in [va, end), or null. */
+static const entry *first_in(const entries *list, uint64_t va, uint64_t end)
 {
     size_t i = first_ending_above(list, va);
     return i < list->count && list->data[i].va < end ? &list->data[i] : NULL;
 }
 
-/* Replace the extents [from, to) by `count` others. */
-static void splice(extents *list, size_t from, size_t to, const extent *with, size_t count)
+/* Replace the entries [from, to) by `count` others. */
+static void splice(entries *list, size_t from, size_t to, const entry *with, size_t count)
 {
     size_t size = list->count - (to - from) + count;
     if (size > list->capacity) kb_vec_reserve(list, size < 8 ? 8 : 2 * size);
@@ -70,7 +73,7 @@ static void splice(extents *list, size_t from, size_t to, const extent *with, si
     list->count = size;
 }
 
-static extents *layer_for(kb_pagetable *table, uint32_t mask)
+static entries *layer_for(kb_pagetable *table, uint32_t mask)
 {
     for (uint32_t i = 0; i < table->layer_count; i++)
         if (table->layers[i].mask == mask) return &table->layers[i].list;
@@ -82,9 +85,9 @@ static extents *layer_for(kb_pagetable *table, uint32_t mask)
     return &table->layers[table->layer_count++].list;
 }
 
-static void insert(kb_pagetable *table, uint32_t mask, extent e)
+static void insert(kb_pagetable *table, uint32_t mask, entry e)
 {
-    extents *list = layer_for(table, mask);
+    entries *list = layer_for(table, mask);
     size_t at = first_ending_above(list, e.va);
     splice(list, at, at, &e, 1);
 }
@@ -122,13 +125,13 @@ static int check_range(const kb_pagetable *table, uint64_t va, uint64_t bytes, u
     return 0;
 }
 
-static int check_unmapped(const kb_pagetable *table, const extent *wanted, uint32_t mask,
+static int check_unmapped(const kb_pagetable *table, const entry *wanted, uint32_t mask,
                           kb_err *err)
 {
     for (uint32_t i = 0; i < table->layer_count; i++) {
         const layer *l = &table->layers[i];
         if (!(l->mask & mask)) continue;
-        const extent *old = first_in(&l->list, wanted->va, end_of(wanted));
+        const entry *old = first_in(&l->list, wanted->va, end_of(wanted));
         if (!old) continue;
         return kb_fail(err, KB_EINVAL,
                        "pe%" PRIu32 ": cannot map [0x%" PRIx64 ", 0x%" PRIx64 ") to 0x%" PRIx64
@@ -142,7 +145,7 @@ static int check_unmapped(const kb_pagetable *table, const extent *wanted, uint3
 int kb_pagetable_map(kb_pagetable *table, kb_vaddr va, uint64_t bytes, kb_paddr pa,
                      uint32_t pe_mask, kb_err *err)
 {
-    extent wanted = {va.bits, bytes, pa.bits};
+    entry wanted = {va.bits, bytes, pa.bits, NULL};
     if (check_range(table, va.bits, bytes, pe_mask, err) ||
         check_unmapped(table, &wanted, pe_mask, err))
         return KB_EINVAL;
@@ -153,26 +156,63 @@ int kb_pagetable_map(kb_pagetable *table, kb_vaddr va, uint64_t bytes, kb_paddr 
     return 0;
 }
 
-/* The extent that holds `va` for a PE, or null. */
-static const extent *lookup(const kb_pagetable *table, uint32_t pe, uint64_t va)
+/* What a block is in a table. */
+static entry entry_of(const kb_page_block *block)
+{
+    const kb_page_extent *first = block->extents, *last = first + block->count - 1;
+    return (entry){first->va, last->va + last->bytes - first->va, first->pa, block};
+}
+
+int kb_pagetable_map_block(kb_pagetable *table, const kb_page_block *block, uint32_t pe_mask,
+                           kb_err *err)
+{
+    entry wanted = entry_of(block);
+    if (check_range(table, wanted.va, wanted.bytes, pe_mask, err) ||
+        check_unmapped(table, &wanted, pe_mask, err))
+        return KB_EINVAL;
+    insert(table, pe_mask, wanted);
+    return 0;
+}
+
+/* The extent of a block that holds `va`, or null. */
+static const kb_page_extent *extent_in(const kb_page_block *block, uint64_t va)
+{
+    uint32_t low = 0, high = block->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (block->extents[middle].va > va)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    const kb_page_extent *e = low ? &block->extents[low - 1] : NULL;
+    return e && va - e->va < e->bytes ? e : NULL;
+}
+
+/* The extent that holds `va` for a PE; false if there is none. */
+static bool lookup(const kb_pagetable *table, uint32_t pe, uint64_t va, kb_page_extent *out)
 {
     for (uint32_t i = 0; i < table->layer_count; i++) {
         if (!(table->layers[i].mask >> pe & 1)) continue;
-        const extent *found = first_in(&table->layers[i].list, va, va + 1);
-        if (found) return found;
+        const entry *found = first_in(&table->layers[i].list, va, va + 1);
+        if (!found) continue;
+        const kb_page_extent *in = found->block ? extent_in(found->block, va) : NULL;
+        if (found->block && !in) return false; /* between its extents */
+        *out = in ? *in : (kb_page_extent){found->va, found->bytes, found->pa};
+        return true;
     }
-    return NULL;
+    return false;
 }
 
 int kb_pagetable_translate(const kb_pagetable *table, uint32_t pe, kb_vaddr va, kb_paddr *pa,
                            uint64_t *contiguous_bytes, kb_err *err)
 {
-    const extent *found = pe < table->pes ? lookup(table, pe, va.bits) : NULL;
-    if (!found)
+    kb_page_extent found;
+    if (pe >= table->pes || !lookup(table, pe, va.bits, &found))
         return kb_fail(err, KB_EFAULT, "pe%" PRIu32 ": virtual address 0x%" PRIx64 " is not mapped",
                        pe, va.bits);
-    pa->bits = found->pa + (va.bits - found->va);
-    *contiguous_bytes = end_of(found) - va.bits;
+    pa->bits = found.pa + (va.bits - found.va);
+    *contiguous_bytes = found.va + found.bytes - va.bits;
     return 0;
 }
 
@@ -180,30 +220,50 @@ static int check_mapped(const kb_pagetable *table, uint32_t pe, uint64_t va, uin
                         kb_err *err)
 {
     for (uint64_t at = va; at < end;) {
-        const extent *found = lookup(table, pe, at);
-        if (!found)
+        kb_page_extent found;
+        if (!lookup(table, pe, at, &found))
             return kb_fail(err, KB_EINVAL,
                            "pe%" PRIu32 ": cannot unmap [0x%" PRIx64 ", 0x%" PRIx64 "): 0x%" PRIx64
                            " is not mapped",
                            pe, va, end, at);
-        at = end_of(found);
+        at = found.va + found.bytes;
     }
     return 0;
 }
 
-/* Cut [va, end) out of one array; what was cut is appended to `cut`. */
-static void cut_out(extents *list, uint64_t va, uint64_t end, extents *cut)
+/* Write down the extents of a block one by one. */
+static void break_up(entries *list, size_t at)
+{
+    const kb_page_block *block = list->data[at].block;
+    entry *each = kb_xmalloc(block->count * sizeof *each);
+    for (uint32_t i = 0; i < block->count; i++) {
+        const kb_page_extent *e = &block->extents[i];
+        each[i] = (entry){e->va, e->bytes, e->pa, NULL};
+    }
+    splice(list, at, at + 1, each, block->count);
+    free(each);
+}
+
+/* Break up the blocks with a byte in [va, end). */
+static void break_blocks(entries *list, uint64_t va, uint64_t end)
+{
+    for (size_t i = first_ending_above(list, va); i < list->count && list->data[i].va < end; i++)
+        if (list->data[i].block) break_up(list, i);
+}
+
+/* Cut [va, end) out of one array without blocks there; what was cut is appended to `cut`. */
+static void cut_out(entries *list, uint64_t va, uint64_t end, entries *cut)
 {
     size_t from = first_ending_above(list, va), to = from, kept = 0;
-    extent keep[2];
+    entry keep[2];
     for (; to < list->count && list->data[to].va < end; to++) {
-        extent e = list->data[to];
+        entry e = list->data[to];
         uint64_t low = e.va > va ? e.va : va, high = end_of(&e) < end ? end_of(&e) : end;
-        extent middle = {low, high - low, e.pa + (low - e.va)};
+        entry middle = {low, high - low, e.pa + (low - e.va), NULL};
         kb_vec_push(cut, middle);
-        if (e.va < low) keep[kept++] = (extent){e.va, low - e.va, e.pa};
+        if (e.va < low) keep[kept++] = (entry){e.va, low - e.va, e.pa, NULL};
         if (end_of(&e) > high)
-            keep[kept++] = (extent){high, end_of(&e) - high, e.pa + (high - e.va)};
+            keep[kept++] = (entry){high, end_of(&e) - high, e.pa + (high - e.va), NULL};
     }
     splice(list, from, to, keep, kept);
 }
@@ -215,11 +275,12 @@ int kb_pagetable_unmap(kb_pagetable *table, kb_vaddr va, uint64_t bytes, uint32_
     uint64_t end = va.bits + bytes;
     for (uint32_t rest = pe_mask; rest; rest &= rest - 1)
         if (check_mapped(table, lowest_pe(rest), va.bits, end, err)) return KB_EINVAL;
-    extents cut = {0};
+    entries cut = {0};
     for (uint32_t i = 0; i < table->layer_count; i++) {
         uint32_t mask = table->layers[i].mask, others = mask & ~pe_mask;
         if (mask == others) continue;
         cut.count = 0;
+        break_blocks(&table->layers[i].list, va.bits, end);
         cut_out(&table->layers[i].list, va.bits, end, &cut);
         /* PEs that shared an extent and were not named keep it; may add a layer, never visited. */
         for (size_t k = 0; others && k < cut.count; k++) insert(table, others, cut.data[k]);
@@ -229,9 +290,41 @@ int kb_pagetable_unmap(kb_pagetable *table, kb_vaddr va, uint64_t bytes, uint32_
     return 0;
 }
 
+/* Where the block is in the array for exactly these PEs, or null. */
+static entries *list_with(kb_pagetable *table, const kb_page_block *block, uint32_t pe_mask,
+                          size_t *at)
+{
+    for (uint32_t i = 0; i < table->layer_count; i++) {
+        entries *list = &table->layers[i].list;
+        if (table->layers[i].mask != pe_mask) continue;
+        *at = first_ending_above(list, block->extents[0].va);
+        return *at < list->count && list->data[*at].block == block ? list : NULL;
+    }
+    return NULL;
+}
+
+int kb_pagetable_unmap_block(kb_pagetable *table, const kb_page_block *block, uint32_t pe_mask,
+                             kb_err *err)
+{
+    size_t at;
+    entries *list = list_with(table, block, pe_mask, &at);
+    if (!list)
+        return kb_fail(err, KB_EINVAL,
+                       "cannot unmap a block at 0x%" PRIx64 " for PEs 0x%" PRIx32
+                       ": it is not mapped as a whole for these",
+                       block->extents[0].va, pe_mask);
+    splice(list, at, at + 1, NULL, 0);
+    drop_empty_layers(table);
+    return 0;
+}
+
 size_t kb_pagetable_extents(const kb_pagetable *table)
 {
     size_t total = 0;
-    for (uint32_t i = 0; i < table->layer_count; i++) total += table->layers[i].list.count;
+    for (uint32_t i = 0; i < table->layer_count; i++) {
+        const entries *list = &table->layers[i].list;
+        for (size_t k = 0; k < list->count; k++)
+            total += list->data[k].block ? list->data[k].block->count : 1;
+    }
     return total;
 }

@@ -213,6 +213,7 @@ static void destroy(kb_tensor *t, bool unmap)
     free(t->pieces);
     free(t->shards);
     free(t->maps);
+    free(t->block);
     free(t->name);
     free(t);
 }

@@ -50,9 +50,10 @@ typedef struct kb_tensor {
     uint32_t piece_count;
     kb_shard *shards; /* sorted by cube and PE, at most one for each */
     uint32_t shard_count;
-    unsigned char *maps; /* kb_map_state by SIP */
-    uint32_t users;      /* launches and host work under way */
-    bool doomed;         /* to be destroyed when nobody uses it any more */
+    unsigned char *maps;  /* kb_map_state by SIP */
+    kb_page_block *block; /* where all PEs see the same, once it has been mapped; else null */
+    uint32_t users;       /* launches and host work under way */
+    bool doomed;          /* to be destroyed when nobody uses it any more */
 } kb_tensor;
 
 typedef struct kb_tensor_desc {

@@ -15,10 +15,46 @@ static void map_range(const kb_tensor *t, int sip, int cube, const kb_shard *sha
     (void)status;
 }
 
+/* Whether every piece is in one memory only. */
+static bool has_no_copies(const kb_tensor *t)
+{
+    if (t->piece_count != t->shard_count) return false;
+    for (uint32_t s = 0; s < t->shard_count; s++)
+        if (t->pieces[t->shards[s].piece].first_shard != s) return false;
+    return true;
+}
+
+/* The pieces of a tensor without copies. */
+static kb_page_block *make_block(const kb_tensor *t)
+{
+    kb_page_block *block = kb_xmalloc(sizeof *block + t->piece_count * sizeof *block->extents);
+    block->count = t->piece_count;
+    for (uint32_t p = 0; p < t->piece_count; p++) {
+        const kb_tensor_piece *piece = &t->pieces[p];
+        kb_paddr pa = t->shards[piece->first_shard].pa;
+        block->extents[p] = (kb_page_extent){piece->va.bits, piece->bytes, pa.bits};
+    }
+    return block;
+}
+
+static void map_block(const kb_tensor *t, int sip, int cube, bool map)
+{
+    kb_pagetable *table = kb_machine_pagetable(t->engine->m, sip, cube);
+    uint32_t everyone = (uint32_t)((UINT64_C(1) << t->engine->m->graph->cube_plan.pes) - 1);
+    int status = map ? kb_pagetable_map_block(table, t->block, everyone, NULL)
+                     : kb_pagetable_unmap_block(table, t->block, everyone, NULL);
+    assert(!status); /* as above */
+    (void)status;
+}
+
 /* A PE sees its own copy of a piece; the others of the cube see the cube's first, or the first. On
  * another SIP, "its own" is that of the PE with its numbers. */
 static void map_cube(const kb_tensor *t, int sip, int cube, bool map)
 {
+    if (t->block) {
+        map_block(t, sip, cube, map);
+        return;
+    }
     uint32_t everyone = (uint32_t)((UINT64_C(1) << t->engine->m->graph->cube_plan.pes) - 1);
     uint32_t *own = kb_xcalloc(t->piece_count, sizeof *own); /* PEs with a copy */
     uint32_t *common = kb_xmalloc(t->piece_count * sizeof *common);
@@ -110,6 +146,7 @@ kb_host_work *kb_tensor_map(kb_tensor *t, int sip)
 {
     if (t->maps[sip] == KB_MAPPED) return NULL;
     if (t->maps[sip] == KB_MAP_CHANGES) return under_way(t, sip);
+    if (!t->block && t->piece_count > 1 && has_no_copies(t)) t->block = make_block(t);
     kb_host_work *work = kb_host_work_create(t, 1);
     work->maps = kb_xcalloc(1, sizeof *work->maps);
     work->map_count = 1;
