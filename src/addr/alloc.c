@@ -3,33 +3,57 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
-
-#include "base/rng.h"
+#include <string.h>
 
 _Static_assert(sizeof(kb_alloc) <= 64, "there is one of these for every slice of every cube");
 
-/* A treap (Seidel and Aragon, "Randomized search trees", 1996): a search tree by address, a heap by
- * a priority that is a hash of the address, so that its shape depends on the live blocks alone.
- * Node 0 stands for no node and has no gap. */
-typedef struct kb_alloc_node {
-    uint64_t addr, bytes;
-    uint64_t gap;     /* free bytes between the end of this block and the next block or the end */
-    uint64_t max_gap; /* in the subtree */
-    void *tag;
-    uint32_t left, right;
-    uint32_t priority;
-} node;
+/* Live blocks in order of address, cut into rows. A row is searched and shifted as a whole: for the
+ * few blocks that most allocators have, that is a few lines of memory. Of MANY blocks, rows are
+ * longer, so that going through the rows does not take longer than going through one. */
+enum { FIRST_ROW = 4, ROW = 32, LONG_ROW = 256, MANY = ROW * LONG_ROW };
+
+typedef struct span {
+    uint64_t addr, end;
+} span;
+
+typedef struct kb_alloc_row {
+    uint64_t addr; /* of the first block */
+    uint64_t gap;  /* no hole behind one of the blocks is larger */
+    span *blocks;
+    void **tags; /* null: no block has one */
+    uint32_t count, capacity;
+} row;
+
+/* A block: blocks[index] of rows[row]; or where one would be. */
+typedef struct spot {
+    uint32_t row, index;
+} spot;
 
 void kb_alloc_init(kb_alloc *alloc, const char *name, uint64_t base, uint64_t size)
 {
-    assert(size <= UINT64_MAX - base);
-    *alloc = (kb_alloc){.name = name, .base = base, .size = size};
+    kb_alloc_init_whole(alloc, name, base, size, 1);
+}
+
+void kb_alloc_init_whole(kb_alloc *alloc, const char *name, uint64_t base, uint64_t size,
+                         uint32_t grain)
+{
+    assert(size <= UINT64_MAX - base && grain && !(grain & (grain - 1)));
+    *alloc = (kb_alloc){.name = name, .base = base, .size = size, .grain = grain};
+}
+
+static void free_row(row *r)
+{
+    free(r->blocks);
+    free(r->tags);
 }
 
 void kb_alloc_fini(kb_alloc *alloc)
 {
-    free(alloc->nodes);
-    kb_alloc_init(alloc, alloc->name, alloc->base, alloc->size);
+    for (uint32_t r = 0; r < alloc->row_count; r++) free_row(&alloc->rows[r]);
+    free(alloc->rows);
+    alloc->rows = NULL;
+    alloc->used = 0;
+    alloc->row_count = alloc->row_capacity = alloc->live = 0;
 }
 
 static uint64_t limit(const kb_alloc *alloc)
@@ -37,90 +61,216 @@ static uint64_t limit(const kb_alloc *alloc)
     return alloc->base + alloc->size;
 }
 
-static uint64_t block_end(const node *block)
+/* How many blocks a row may have. */
+static uint32_t row_limit(const kb_alloc *alloc)
 {
-    return block->addr + block->bytes;
+    return alloc->live < MANY ? ROW : LONG_ROW;
 }
 
-static uint32_t new_node(kb_alloc *alloc)
+/* Where the hole behind the last block of a row ends. */
+static uint64_t row_end(const kb_alloc *alloc, uint32_t r)
 {
-    uint32_t id = alloc->spare;
-    if (id) {
-        alloc->spare = alloc->nodes[id].right;
-        return id;
+    return r + 1 < alloc->row_count ? alloc->rows[r + 1].addr : limit(alloc);
+}
+
+/* Where the hole below the first block ends. */
+static uint64_t front_end(const kb_alloc *alloc)
+{
+    return alloc->live ? alloc->rows[0].addr : limit(alloc);
+}
+
+/* ---- rows ---- */
+
+static void reserve(row *r, uint32_t count)
+{
+    if (count <= r->capacity) return;
+    r->capacity = r->capacity ? 2 * r->capacity : FIRST_ROW;
+    if (r->capacity < count) r->capacity = count;
+    r->blocks = kb_xrealloc(r->blocks, r->capacity * sizeof *r->blocks);
+    if (r->tags) r->tags = kb_xrealloc(r->tags, r->capacity * sizeof *r->tags);
+}
+
+static void make_tags(row *r)
+{
+    if (!r->tags) r->tags = kb_xcalloc(r->capacity, sizeof *r->tags);
+}
+
+/* Make room for an empty row at `at`. */
+static row *add_row(kb_alloc *alloc, uint32_t at)
+{
+    if (alloc->row_count == alloc->row_capacity) {
+        alloc->row_capacity = alloc->row_capacity ? 2 * alloc->row_capacity : 1;
+        alloc->rows = kb_xrealloc(alloc->rows, alloc->row_capacity * sizeof *alloc->rows);
     }
-    if (alloc->count == alloc->capacity) {
-        alloc->capacity = alloc->capacity ? 2 * alloc->capacity : 8;
-        alloc->nodes = kb_xrealloc(alloc->nodes, alloc->capacity * sizeof *alloc->nodes);
+    row *r = &alloc->rows[at];
+    memmove(r + 1, r, (alloc->row_count - at) * sizeof *r);
+    alloc->row_count++;
+    *r = (row){.blocks = NULL};
+    return r;
+}
+
+static void drop_row(kb_alloc *alloc, uint32_t at)
+{
+    row *r = &alloc->rows[at];
+    free_row(r);
+    alloc->row_count--;
+    memmove(r, r + 1, (alloc->row_count - at) * sizeof *r);
+}
+
+/* Move the blocks of `from` beginning with the one at `index` behind those of `to`. */
+static void move_blocks(row *to, row *from, uint32_t index)
+{
+    uint32_t count = from->count - index;
+    reserve(to, to->count + count);
+    memcpy(to->blocks + to->count, from->blocks + index, count * sizeof *to->blocks);
+    if (from->tags || to->tags) {
+        make_tags(to);
+        make_tags(from);
+        memcpy(to->tags + to->count, from->tags + index, count * sizeof *to->tags);
     }
-    if (alloc->count == 0) alloc->nodes[alloc->count++] = (node){0};
-    return alloc->count++;
+    if (to->count == 0) to->addr = to->blocks[0].addr;
+    if (from->gap > to->gap) to->gap = from->gap;
+    to->count += count;
+    from->count = index;
 }
 
-static void drop_node(kb_alloc *alloc, uint32_t id)
+/* Cut a full row in two, or begin another behind it; returns where the block at `at` is to be. */
+static spot split_row(kb_alloc *alloc, spot at)
 {
-    alloc->nodes[id].right = alloc->spare;
-    alloc->spare = id;
+    row *added = add_row(alloc, at.row + 1);
+    uint32_t count = added[-1].count;
+    if (at.index == count) return (spot){at.row + 1, 0};
+    move_blocks(added, added - 1, count / 2);
+    return at.index <= count / 2 ? at : (spot){at.row + 1, at.index - count / 2};
 }
 
-/* Recompute what a node knows about its subtree. */
-static void pull(node *n, uint32_t t)
+/* Join a row with the next one if both together are half a row. */
+static void join_rows(kb_alloc *alloc, uint32_t at)
 {
-    uint64_t most = n[t].gap;
-    if (n[n[t].left].max_gap > most) most = n[n[t].left].max_gap;
-    if (n[n[t].right].max_gap > most) most = n[n[t].right].max_gap;
-    n[t].max_gap = most;
+    if (at + 1 >= alloc->row_count) return;
+    row *r = &alloc->rows[at];
+    if (r->count + r[1].count > row_limit(alloc) / 2) return;
+    move_blocks(r, r + 1, 0);
+    drop_row(alloc, at + 1);
 }
 
-/* Cut the tree in two: blocks that begin below `addr`, and the others. */
-static void split(node *n, uint32_t t, uint64_t addr, uint32_t *low, uint32_t *high)
+/* ---- looking up ---- */
+
+/* The last row that begins at or below `addr`; the first if there is none. */
+static uint32_t row_of(const kb_alloc *alloc, uint64_t addr)
 {
-    if (!t) {
-        *low = *high = 0;
-        return;
+    uint32_t low = 0, high = alloc->row_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (alloc->rows[middle].addr <= addr)
+            low = middle;
+        else
+            high = middle;
     }
-    if (n[t].addr < addr) {
-        split(n, n[t].right, addr, &n[t].right, high);
-        *low = t;
-    } else {
-        split(n, n[t].left, addr, low, &n[t].left);
-        *high = t;
+    return low;
+}
+
+/* The last block that begins at or below `addr`. */
+static bool at_or_below(const kb_alloc *alloc, uint64_t addr, spot *at)
+{
+    if (addr < front_end(alloc) || !alloc->live) return false;
+    at->row = row_of(alloc, addr);
+    const row *r = &alloc->rows[at->row];
+    uint32_t low = 0, high = r->count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        bool below = r->blocks[middle].addr <= addr;
+        low = below ? middle : low;
+        high = below ? high : middle;
     }
-    pull(n, t);
+    at->index = low;
+    return true;
 }
 
-/* Join two trees, all of `low` being below all of `high`. */
-static uint32_t merge(node *n, uint32_t low, uint32_t high)
+static span *block_at(const kb_alloc *alloc, spot at)
 {
-    if (!low || !high) return low | high;
-    if (n[low].priority > n[high].priority) {
-        n[low].right = merge(n, n[low].right, high);
-        pull(n, low);
-        return low;
+    return &alloc->rows[at.row].blocks[at.index];
+}
+
+/* The block that begins at `addr`, or an error that says what is there instead. */
+static int look_up(const kb_alloc *alloc, uint64_t addr, spot *at, kb_err *err)
+{
+    if (addr < alloc->base || addr - alloc->base >= alloc->size)
+        return kb_fail(err, KB_EINVAL,
+                       "%s: 0x%" PRIx64 " is foreign: this memory is [0x%" PRIx64 ", 0x%" PRIx64
+                       ")",
+                       alloc->name, addr, alloc->base, limit(alloc));
+    const span *block = at_or_below(alloc, addr, at) ? block_at(alloc, *at) : NULL;
+    if (!block || addr >= block->end)
+        return kb_fail(err, KB_EINVAL, "%s: 0x%" PRIx64 " is not allocated; was it freed already?",
+                       alloc->name, addr);
+    if (addr != block->addr)
+        return kb_fail(err, KB_EINVAL,
+                       "%s: 0x%" PRIx64 " is inside the block [0x%" PRIx64 ", 0x%" PRIx64
+                       "), not its beginning",
+                       alloc->name, addr, block->addr, block->end);
+    return 0;
+}
+
+static bool show(const kb_alloc *alloc, spot at, kb_block *out)
+{
+    const row *r = &alloc->rows[at.row];
+    const span *block = &r->blocks[at.index];
+    *out = (kb_block){.addr = block->addr,
+                      .bytes = block->end - block->addr,
+                      .tag = r->tags ? r->tags[at.index] : NULL};
+    return true;
+}
+
+bool kb_alloc_at_or_below(const kb_alloc *alloc, uint64_t addr, kb_block *out)
+{
+    spot at;
+    return at_or_below(alloc, addr, &at) && show(alloc, at, out);
+}
+
+bool kb_alloc_at_or_above(const kb_alloc *alloc, uint64_t addr, kb_block *out)
+{
+    spot at;
+    if (!alloc->live) return false;
+    if (!at_or_below(alloc, addr, &at)) return show(alloc, (spot){0, 0}, out);
+    if (block_at(alloc, at)->addr == addr) return show(alloc, at, out);
+    if (++at.index == alloc->rows[at.row].count) at = (spot){at.row + 1, 0};
+    return at.row < alloc->row_count && show(alloc, at, out);
+}
+
+bool kb_alloc_find(const kb_alloc *alloc, uint64_t addr, kb_block *out)
+{
+    spot at;
+    return at_or_below(alloc, addr, &at) && addr < block_at(alloc, at)->end && show(alloc, at, out);
+}
+
+/* The hole behind a block, of which `next` is the end of the last one's in the row. */
+static uint64_t gap_behind(const row *r, uint32_t index, uint64_t next)
+{
+    return (index + 1 < r->count ? r->blocks[index + 1].addr : next) - r->blocks[index].end;
+}
+
+static uint64_t largest_gap(const row *r, uint64_t next)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint64_t gap = gap_behind(r, i, next);
+        if (gap > most) most = gap;
     }
-    n[high].left = merge(n, low, n[high].left);
-    pull(n, high);
-    return high;
+    return most;
 }
 
-/* The last block of a tree gets what lies between it and `next`. */
-static void stretch_last(node *n, uint32_t t, uint64_t next)
+uint64_t kb_alloc_largest_hole(const kb_alloc *alloc)
 {
-    if (!t) return;
-    if (n[t].right)
-        stretch_last(n, n[t].right, next);
-    else
-        n[t].gap = next - block_end(&n[t]);
-    pull(n, t);
+    uint64_t most = front_end(alloc) - alloc->base;
+    for (uint32_t r = 0; r < alloc->row_count; r++) {
+        uint64_t gap = largest_gap(&alloc->rows[r], row_end(alloc, r));
+        if (gap > most) most = gap;
+    }
+    return most;
 }
 
-/* Where the first block begins: everything below it is a hole that follows no block. */
-static uint64_t first_start(const kb_alloc *alloc, uint32_t t)
-{
-    if (!t) return limit(alloc);
-    while (alloc->nodes[t].left) t = alloc->nodes[t].left;
-    return alloc->nodes[t].addr;
-}
+/* ---- taking and giving back ---- */
 
 static bool fits(uint64_t start, uint64_t hole, uint64_t bytes, uint64_t align, uint64_t *addr)
 {
@@ -130,26 +280,58 @@ static bool fits(uint64_t start, uint64_t hole, uint64_t bytes, uint64_t align, 
     return true;
 }
 
-static bool first_fit(const node *n, uint32_t t, uint64_t bytes, uint64_t align, uint64_t *addr)
+/* In a hole of a row; `index` is that of the block behind which it is. */
+static bool fits_row(const row *r, uint64_t next, uint64_t bytes, uint64_t align, uint32_t *index,
+                     uint64_t *addr)
 {
-    if (!t || n[t].max_gap < bytes) return false;
-    return first_fit(n, n[t].left, bytes, align, addr) ||
-           fits(block_end(&n[t]), n[t].gap, bytes, align, addr) ||
-           first_fit(n, n[t].right, bytes, align, addr);
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint64_t gap = gap_behind(r, i, next);
+        if (gap < bytes || !fits(r->blocks[i].end, gap, bytes, align, addr)) continue;
+        *index = i;
+        return true;
+    }
+    return false;
 }
 
-static void insert(kb_alloc *alloc, uint64_t addr, uint64_t bytes)
+/* The first hole that holds so much, and where a block in it belongs. */
+static bool first_fit(kb_alloc *alloc, uint64_t bytes, uint64_t align, spot *at, uint64_t *addr)
 {
-    uint32_t id = new_node(alloc), low, high;
-    node *n = alloc->nodes;
-    split(n, alloc->root, addr, &low, &high);
-    kb_rng hash = {addr};
-    n[id] = (node){.addr = addr, .bytes = bytes, .priority = (uint32_t)kb_rng_next(&hash)};
-    stretch_last(n, low, addr);
-    stretch_last(n, id, first_start(alloc, high));
-    alloc->root = merge(n, merge(n, low, id), high);
+    *at = (spot){0, 0};
+    if (fits(alloc->base, front_end(alloc) - alloc->base, bytes, align, addr)) return true;
+    for (at->row = 0; at->row < alloc->row_count; at->row++) {
+        row *r = &alloc->rows[at->row];
+        if (r->gap < bytes) continue;
+        uint64_t next = row_end(alloc, at->row);
+        if (fits_row(r, next, bytes, align, &at->index, addr)) {
+            at->index++;
+            return true;
+        }
+        r->gap = largest_gap(r, next);
+    }
+    return false;
+}
+
+static void insert(kb_alloc *alloc, spot at, uint64_t addr, uint64_t bytes)
+{
+    if (alloc->row_count == 0) add_row(alloc, 0);
+    if (alloc->rows[at.row].count >= row_limit(alloc)) at = split_row(alloc, at);
+    row *r = &alloc->rows[at.row];
+    reserve(r, r->count + 1);
+    span *block = &r->blocks[at.index];
+    memmove(block + 1, block, (r->count - at.index) * sizeof *block);
+    *block = (span){addr, addr + bytes};
+    if (r->tags) {
+        memmove(r->tags + at.index + 1, r->tags + at.index,
+                (r->count - at.index) * sizeof *r->tags);
+        r->tags[at.index] = NULL;
+    }
+    if (at.index == 0) r->addr = addr;
+    r->count++;
     alloc->used += bytes;
     alloc->live++;
+    /* What is left of the hole behind it is new to the row if the hole was in front of all. */
+    uint64_t gap = gap_behind(r, at.index, row_end(alloc, at.row));
+    if (gap > r->gap) r->gap = gap;
 }
 
 int kb_alloc_take(kb_alloc *alloc, uint64_t bytes, uint64_t align, uint64_t *addr, kb_err *err)
@@ -158,117 +340,62 @@ int kb_alloc_take(kb_alloc *alloc, uint64_t bytes, uint64_t align, uint64_t *add
     if (align == 0 || (align & (align - 1)))
         return kb_fail(err, KB_EINVAL, "%s: alignment %" PRIu64 " is not a power of two",
                        alloc->name, align);
-    uint64_t front = first_start(alloc, alloc->root) - alloc->base;
-    if (!fits(alloc->base, front, bytes, align, addr) &&
-        !first_fit(alloc->nodes, alloc->root, bytes, align, addr))
+    /* What exceeds all of it is left alone: it fails all the same, and rounding could wrap. */
+    uint64_t whole =
+        bytes > alloc->size ? bytes : (bytes + alloc->grain - 1) & -(uint64_t)alloc->grain;
+    spot at;
+    if (!first_fit(alloc, whole, align, &at, addr))
         return kb_fail(err, KB_ENOSPC,
                        "%s: cannot allocate %" PRIu64 " bytes (aligned to %" PRIu64 "): %" PRIu64
                        " of %" PRIu64 " bytes are free, the largest hole is %" PRIu64
                        " bytes; blocks in use: %" PRIu32,
                        alloc->name, bytes, align, kb_alloc_free_bytes(alloc), alloc->size,
                        kb_alloc_largest_hole(alloc), alloc->live);
-    insert(alloc, *addr, bytes);
+    insert(alloc, at, *addr, whole);
     return 0;
 }
 
-static uint32_t at_or_below(const kb_alloc *alloc, uint64_t addr)
+/* The hole behind the block before `at`, which has become larger. */
+static void widen_hole(kb_alloc *alloc, spot at)
 {
-    const node *n = alloc->nodes;
-    uint32_t best = 0;
-    for (uint32_t t = alloc->root; t;) {
-        bool take = n[t].addr <= addr;
-        if (take) best = t;
-        t = take ? n[t].right : n[t].left;
-    }
-    return best;
-}
-
-static uint32_t at_or_above(const kb_alloc *alloc, uint64_t addr)
-{
-    const node *n = alloc->nodes;
-    uint32_t best = 0;
-    for (uint32_t t = alloc->root; t;) {
-        bool take = n[t].addr >= addr;
-        if (take) best = t;
-        t = take ? n[t].left : n[t].right;
-    }
-    return best;
-}
-
-/* The block that begins at `addr`, or an error that says what is there instead. */
-static int look_up(const kb_alloc *alloc, uint64_t addr, uint32_t *out, kb_err *err)
-{
-    if (addr < alloc->base || addr - alloc->base >= alloc->size)
-        return kb_fail(err, KB_EINVAL,
-                       "%s: 0x%" PRIx64 " is foreign: this memory is [0x%" PRIx64 ", 0x%" PRIx64
-                       ")",
-                       alloc->name, addr, alloc->base, limit(alloc));
-    uint32_t id = at_or_below(alloc, addr);
-    const node *block = id ? &alloc->nodes[id] : NULL;
-    if (!block || addr >= block_end(block))
-        return kb_fail(err, KB_EINVAL, "%s: 0x%" PRIx64 " is not allocated; was it freed already?",
-                       alloc->name, addr);
-    if (addr != block->addr)
-        return kb_fail(err, KB_EINVAL,
-                       "%s: 0x%" PRIx64 " is inside the block [0x%" PRIx64 ", 0x%" PRIx64
-                       "), not its beginning",
-                       alloc->name, addr, block->addr, block_end(block));
-    *out = id;
-    return 0;
+    if (at.index == 0 && at.row == 0) return;
+    at = at.index ? (spot){at.row, at.index - 1}
+                  : (spot){at.row - 1, alloc->rows[at.row - 1].count - 1};
+    row *r = &alloc->rows[at.row];
+    uint64_t gap = gap_behind(r, at.index, row_end(alloc, at.row));
+    if (gap > r->gap) r->gap = gap;
 }
 
 int kb_alloc_give(kb_alloc *alloc, uint64_t addr, kb_err *err)
 {
-    uint32_t id = 0, low, rest, high;
-    int rc = look_up(alloc, addr, &id, err);
+    spot at;
+    int rc = look_up(alloc, addr, &at, err);
     if (rc) return rc;
-    node *n = alloc->nodes;
-    split(n, alloc->root, addr, &low, &rest);
-    split(n, rest, addr + 1, &id, &high);
-    stretch_last(n, low, first_start(alloc, high));
-    alloc->root = merge(n, low, high);
-    alloc->used -= n[id].bytes;
+    row *r = &alloc->rows[at.row];
+    span *block = &r->blocks[at.index];
+    alloc->used -= block->end - block->addr;
     alloc->live--;
-    drop_node(alloc, id);
+    r->count--;
+    memmove(block, block + 1, (r->count - at.index) * sizeof *block);
+    if (r->tags)
+        memmove(r->tags + at.index, r->tags + at.index + 1,
+                (r->count - at.index) * sizeof *r->tags);
+    if (r->count)
+        r->addr = r->blocks[0].addr;
+    else if (alloc->row_count > 1)
+        drop_row(alloc, at.row);
+    widen_hole(alloc, at);
+    if (at.row > 0) join_rows(alloc, at.row - 1);
+    join_rows(alloc, at.row);
     return 0;
 }
 
 int kb_alloc_set_tag(kb_alloc *alloc, uint64_t addr, void *tag, kb_err *err)
 {
-    uint32_t id = 0;
-    int rc = look_up(alloc, addr, &id, err);
-    if (rc == 0) alloc->nodes[id].tag = tag;
-    return rc;
-}
-
-static bool show(const kb_alloc *alloc, uint32_t id, kb_block *out)
-{
-    if (!id) return false;
-    const node *block = &alloc->nodes[id];
-    *out = (kb_block){.addr = block->addr, .bytes = block->bytes, .tag = block->tag};
-    return true;
-}
-
-bool kb_alloc_at_or_below(const kb_alloc *alloc, uint64_t addr, kb_block *out)
-{
-    return show(alloc, at_or_below(alloc, addr), out);
-}
-
-bool kb_alloc_at_or_above(const kb_alloc *alloc, uint64_t addr, kb_block *out)
-{
-    return show(alloc, at_or_above(alloc, addr), out);
-}
-
-bool kb_alloc_find(const kb_alloc *alloc, uint64_t addr, kb_block *out)
-{
-    uint32_t id = at_or_below(alloc, addr);
-    if (!id || addr >= block_end(&alloc->nodes[id])) return false;
-    return show(alloc, id, out);
-}
-
-uint64_t kb_alloc_largest_hole(const kb_alloc *alloc)
-{
-    uint64_t front = first_start(alloc, alloc->root) - alloc->base;
-    uint64_t inner = alloc->root ? alloc->nodes[alloc->root].max_gap : 0;
-    return front > inner ? front : inner;
+    spot at;
+    int rc = look_up(alloc, addr, &at, err);
+    if (rc) return rc;
+    make_tags(&alloc->rows[at.row]);
+    alloc->rows[at.row].tags[at.index] = tag;
+    return 0;
 }

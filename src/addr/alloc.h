@@ -2,9 +2,10 @@
  *
  * It hands out addresses of [base, base + size); it owns no memory of the machine itself. The
  * lowest address that fits is taken, so equal sequences of calls give equal addresses. Neighbouring
- * holes are one hole by construction: only live blocks are kept, each with the gap that follows it,
- * in a balanced tree that knows the largest gap below every node. Taking, giving back and looking
- * up are O(log live); taking may be slower only if many holes are large enough but badly aligned.
+ * holes are one hole by construction: only live blocks are kept, in order, in rows that know a
+ * bound of their holes. Made for up to some thousand blocks; with a dozen, taking and giving back
+ * is a walk over a few lines of memory. Holes that are large enough but badly aligned are tried one
+ * by one: where all blocks have the same alignment, let them take multiples of it.
  *
  * An allocator that nothing was taken from owns no heap memory (there may be one for every slice of
  * 16,384 cubes), and is 64 bytes. Not thread safe. */
@@ -21,8 +22,8 @@
 typedef struct kb_alloc {
     const char *name;
     uint64_t base, size, used;
-    struct kb_alloc_node *nodes;
-    uint32_t root, spare, count, capacity, live;
+    struct kb_alloc_row *rows;
+    uint32_t row_count, row_capacity, live, grain;
 } kb_alloc;
 
 /* A live block. */
@@ -34,6 +35,9 @@ typedef struct kb_block {
 /* `name` begins every message ("sip0.cube2.hbm_ctrl.slice3"); it is borrowed and must outlive the
  * allocator. base + size must not exceed UINT64_MAX. */
 void kb_alloc_init(kb_alloc *alloc, const char *name, uint64_t base, uint64_t size);
+/* Every block takes a multiple of `grain`, a power of two, however much is asked for. */
+void kb_alloc_init_whole(kb_alloc *alloc, const char *name, uint64_t base, uint64_t size,
+                         uint32_t grain);
 void kb_alloc_fini(kb_alloc *alloc); /* live blocks are dropped; tags are not followed */
 
 /* The first hole that holds `bytes` > 0 at an address that is a multiple of `align`, a power of

@@ -17,9 +17,9 @@ typedef struct kb_cube_memory {
     named_alloc slices[];
 } kb_cube_memory;
 
-static uint64_t alignment(kb_memory_kind kind)
+static uint32_t alignment(kb_memory_kind kind)
 {
-    static const uint64_t bytes[KB_MEMORY_KINDS] = {
+    static const uint32_t bytes[KB_MEMORY_KINDS] = {
         [KB_IN_HBM] = 4096, [KB_IN_SRAM] = 256, [KB_IN_TCM] = 256};
     return bytes[kind];
 }
@@ -31,10 +31,11 @@ const char *kb_device_memory_name(kb_memory_kind kind)
     return names[kind];
 }
 
-static void open_alloc(const kb_engine *engine, named_alloc *a, kb_node node, kb_unit unit)
+static void open_alloc(const kb_engine *engine, named_alloc *a, kb_node node, kb_unit unit,
+                       kb_memory_kind kind)
 {
     kb_node_name(engine->m->graph, node, a->name);
-    kb_alloc_init(&a->alloc, a->name, 0, engine->m->layout.unit_bytes[unit]);
+    kb_alloc_init_whole(&a->alloc, a->name, 0, engine->m->layout.unit_bytes[unit], alignment(kind));
 }
 
 static kb_cube_memory *cube_memory(kb_engine *engine, int sip, int cube)
@@ -49,9 +50,10 @@ static kb_cube_memory *cube_memory(kb_engine *engine, int sip, int cube)
     int slices = g->cube_plan.slices;
     *at = memory = kb_xcalloc(1, sizeof *memory + (size_t)slices * sizeof *memory->slices);
     kb_node sram = kb_graph_node(g, (kb_place){sip, cube, g->cube_plan.sram});
-    open_alloc(engine, &memory->sram, sram, KB_UNIT_CUBE_SRAM);
+    open_alloc(engine, &memory->sram, sram, KB_UNIT_CUBE_SRAM, KB_IN_SRAM);
     for (int s = 0; s < slices; s++)
-        open_alloc(engine, &memory->slices[s], kb_graph_slice(g, sip, cube, s), KB_UNIT_HBM);
+        open_alloc(engine, &memory->slices[s], kb_graph_slice(g, sip, cube, s), KB_UNIT_HBM,
+                   KB_IN_HBM);
     return memory;
 }
 

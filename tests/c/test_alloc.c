@@ -45,7 +45,7 @@ static void an_unused_allocator_owns_no_heap_memory_and_is_small(void **state)
     kb_alloc alloc;
     kb_alloc_init(&alloc, NAME, 0x1000, 0x1000);
     assert_true(sizeof alloc <= 64);
-    assert_null(alloc.nodes);
+    assert_null(alloc.rows);
     assert_true(kb_alloc_largest_hole(&alloc) == 0x1000);
     assert_true(kb_alloc_free_bytes(&alloc) == 0x1000);
     assert_int_equal(kb_alloc_live(&alloc), 0);
@@ -54,7 +54,7 @@ static void an_unused_allocator_owns_no_heap_memory_and_is_small(void **state)
     assert_false(kb_alloc_at_or_above(&alloc, 0, &block));
     assert_false(kb_alloc_at_or_below(&alloc, UINT64_MAX, &block));
     assert_give_says(&alloc, 0x1000, "not allocated");
-    assert_null(alloc.nodes);
+    assert_null(alloc.rows);
 }
 
 static void the_lowest_hole_that_fits_is_taken(void **state)
@@ -105,6 +105,26 @@ static void alignment_is_of_the_address_and_skips_holes_that_only_seem_to_fit(vo
     assert_int_equal(kb_alloc_take(&a, 8, 3, &addr, &err), KB_EINVAL);
     assert_non_null(strstr(err.text, "alignment 3 is not a power of two"));
     assert_int_equal(kb_alloc_take(&a, 8, 0, &addr, &err), KB_EINVAL);
+    kb_alloc_fini(&a);
+}
+
+static void blocks_of_whole_grains_leave_no_holes_between_them(void **state)
+{
+    (void)state;
+    kb_alloc a;
+    kb_alloc_init_whole(&a, NAME, 0, 4096, 256);
+    assert_true(take(&a, 1, 256) == 0);
+    assert_true(take(&a, 257, 256) == 256);
+    assert_true(kb_alloc_used_bytes(&a) == 256 + 512);
+    assert_true(take(&a, 4096 - 768, 256) == 768);
+    assert_true(kb_alloc_largest_hole(&a) == 0);
+    kb_err err = {0};
+    uint64_t addr;
+    assert_int_equal(kb_alloc_take(&a, 100, 256, &addr, &err), KB_ENOSPC);
+    assert_non_null(strstr(err.text, "cannot allocate 100 bytes (aligned to 256)"));
+    assert_int_equal(kb_alloc_take(&a, UINT64_MAX, 256, &addr, NULL), KB_ENOSPC);
+    give(&a, 256);
+    assert_true(take(&a, 512, 256) == 256);
     kb_alloc_fini(&a);
 }
 
@@ -227,22 +247,33 @@ static void oracle_compare(const oracle *o, const kb_alloc *a)
     assert_int_equal(kb_alloc_live(a), o->live);
 }
 
-static void oracle_step(oracle *o, kb_alloc *a, kb_rng *rng, uint32_t pressure)
+/* What an even address is tagged with. */
+static void *tag_of(uint64_t addr)
+{
+    return addr % 2 ? NULL : (char *)NULL + addr;
+}
+
+static void oracle_step(oracle *o, kb_alloc *a, kb_rng *rng, uint32_t pressure, uint32_t largest)
 {
     uint64_t addr = 0, expected = 0;
+    kb_block block = {0};
     if (kb_rng_below(rng, 100) < pressure) {
-        uint64_t bytes = 1 + kb_rng_below(rng, 1 + kb_rng_below(rng, 200));
+        uint64_t bytes = 1 + kb_rng_below(rng, 1 + kb_rng_below(rng, largest));
         uint64_t align = UINT64_C(1) << kb_rng_below(rng, 8);
         bool fits = oracle_fit(o, bytes, align, &expected);
         assert_int_equal(kb_alloc_take(a, bytes, align, &addr, NULL), fits ? 0 : KB_ENOSPC);
         if (!fits) return;
         assert_true(addr == expected);
+        if (tag_of(addr)) assert_int_equal(kb_alloc_set_tag(a, addr, tag_of(addr), NULL), 0);
         memset(o->busy + (addr - BASE), 1, bytes);
         o->start[o->live] = addr;
         o->bytes[o->live++] = bytes;
     } else if (o->live) {
         size_t victim = kb_rng_below(rng, (uint32_t)o->live);
         addr = o->start[victim];
+        assert_true(kb_alloc_find(a, addr + o->bytes[victim] - 1, &block));
+        assert_true(block.addr == addr && block.bytes == o->bytes[victim]);
+        assert_ptr_equal(block.tag, tag_of(addr));
         assert_int_equal(kb_alloc_give(a, addr, NULL), 0);
         assert_int_equal(kb_alloc_give(a, addr, NULL), KB_EINVAL);
         memset(o->busy + (addr - BASE), 0, o->bytes[victim]);
@@ -261,7 +292,7 @@ static void random_use_agrees_with_a_map_of_bytes(void **state)
         kb_alloc a;
         kb_alloc_init(&a, NAME, BASE, SIZE);
         for (int n = 0; n < 2000; n++) {
-            oracle_step(o, &a, &rng, n / 500 % 2 ? 40 : 65);
+            oracle_step(o, &a, &rng, n / 500 % 2 ? 40 : 65, seed % 2 ? 200 : 8);
             oracle_compare(o, &a);
         }
         kb_alloc_fini(&a);
@@ -300,6 +331,7 @@ int main(void)
         cmocka_unit_test(the_lowest_hole_that_fits_is_taken),
         cmocka_unit_test(neighbouring_holes_become_one_in_any_order_of_freeing),
         cmocka_unit_test(alignment_is_of_the_address_and_skips_holes_that_only_seem_to_fit),
+        cmocka_unit_test(blocks_of_whole_grains_leave_no_holes_between_them),
         cmocka_unit_test(the_top_of_the_64_bit_range_does_not_wrap),
         cmocka_unit_test(freeing_what_is_not_a_block_says_why),
         cmocka_unit_test(zero_bytes_are_refused),
