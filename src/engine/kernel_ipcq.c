@@ -251,7 +251,7 @@ static void dispatch_copy(kb_sim *sim, void *object, uint64_t bytes)
     kb_op *op = object;
     op->dispatched = sim->now;
     kb_time time = kb_pe_fetch_time(op->pe->m, bytes);
-    kb_sim_at(sim, kb_link_claim(&op->pe->fetch, sim->now, time, bytes), copy_out, op, bytes);
+    kb_sim_at(sim, kb_pe_claim_fetch(op->pe, time, bytes), copy_out, op, bytes);
 }
 
 int kb_kernel_copy(kb_proc *proc, kb_tile *tile, kb_op **out, kb_err *err)

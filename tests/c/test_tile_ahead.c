@@ -4,7 +4,7 @@
 #include "hw/audit.h"
 #include "pe_bed.h"
 
-enum { PRODUCTS = 24, VISITS = 12, LOOKS = 16, STEPS = 2, WITHIN = 3000000, SEEN = 6 };
+enum { PRODUCTS = 24, VISITS = 40, LOOKS = 16, STEPS = 2, SEEN = 7 };
 
 typedef struct work {
     kb_composite c;
@@ -14,6 +14,7 @@ typedef struct work {
 
 typedef struct scenario {
     bed b;
+    uint32_t within; /* everything begins within so many ps */
     work works[PRODUCTS];
     kb_time visits[VISITS];
     uint64_t seen[LOOKS][SEEN];
@@ -76,7 +77,7 @@ static void plan_product(scenario *s, work *w, kb_rng *rng, uint32_t streams)
     w->c.out = random_operand(rng, w->c.N, streams);
     w->ended = KB_TIME_NEVER;
     random_steps(w, rng, streams);
-    kb_sim_at(s->b.sim, below(rng, WITHIN), begin, &w->c, 0);
+    kb_sim_at(s->b.sim, below(rng, s->within), begin, &w->c, 0);
 }
 
 typedef struct visit {
@@ -100,7 +101,7 @@ static void plan_visit(scenario *s, visit *v, kb_time *ended, kb_rng *rng)
 {
     *v = (visit){s, ended, below(rng, 2) ? KB_TXN_READ : KB_TXN_WRITE, 1 + below(rng, 20000)};
     *ended = KB_TIME_NEVER;
-    kb_sim_at(s->b.sim, below(rng, WITHIN), begin_visit, v, 0);
+    kb_sim_at(s->b.sim, below(rng, s->within), begin_visit, v, 0);
 }
 
 static void fail_on_violation(void *user, const char *text)
@@ -118,6 +119,7 @@ static void look(scenario *s, uint64_t *seen)
     for (int i = 0; i < 4; i++) seen[i] = kb_link_busy_so_far(links[i], s->b.sim->now);
     seen[4] = pe->macs;
     seen[5] = pe->gemm.waited;
+    seen[6] = pe->fetch.bytes;
 }
 
 /* `streams`: one in so many operands is in memory, 0 for none. `visited`: others use the TCM. */
@@ -128,13 +130,14 @@ static void run_scenario(scenario *s, const char *const *sets, uint64_t seed, ui
     visit visits[VISITS];
     kb_stages stages = {0};
     s->b = bed_yaml(DEFAULT_YAML, sets);
+    s->within = UINT32_C(2000000) << seed / 16 % 5;
     if (by_events) s->b.m->stages = &stages;
     map(&s->b, 0x1000000, 0x1000000, 0, 0);
     for (int i = 0; i < PRODUCTS; i++) plan_product(s, &s->works[i], &rng, streams);
     for (int i = 0; i < VISITS; i++)
         if (visited) plan_visit(s, &visits[i], &s->visits[i], &rng);
     for (int i = 0; i < LOOKS; i++) {
-        kb_time until = (kb_time)WITHIN * (uint64_t)i / LOOKS;
+        kb_time until = (kb_time)s->within * (uint64_t)i / LOOKS;
         kb_sim_run(s->b.sim, until, UINT64_MAX);
         s->b.sim->now = until; /* not that of the last event, of which one has more */
         look(s, s->seen[i]);

@@ -55,8 +55,9 @@ typedef struct kb_pe {
     uint64_t staged_bytes;
     struct kb_composite *ahead, *last_ahead; /* with such tiles, in order */
     bool awaits_ahead;                       /* kb_tile_feed is due when one is fetched */
-    kb_server dma[2];                        /* read and write channel */
-    struct kb_dma_command *moving;           /* commands in or before a channel */
+    kb_time all_fed;  /* until then, some of them are fed when others have been fetched */
+    kb_server dma[2]; /* read and write channel */
+    struct kb_dma_command *moving; /* commands in or before a channel */
     kb_dma_queue dma_queue[2][KB_VC_COUNT];
     kb_vc dma_served[2];  /* virtual channel that had the last grant */
     uint64_t dma_arrival; /* number of the next transaction to queue */
@@ -143,8 +144,16 @@ typedef struct kb_gemm_tile {
 } kb_gemm_tile;
 
 kb_gemm_tile kb_pe_gemm_tile(const kb_machine *m);
-/* Bring pe_gemm and the count of multiply-accumulates up to now, before reading them. */
+/* Bring the read port of TCM, pe_gemm and the count of multiply-accumulates up to now, before
+ * reading them. */
 void kb_pe_settle(kb_pe *pe);
+
+/* Claim the read port now, for others than tiles that are fed. */
+static inline kb_time kb_pe_claim_fetch(kb_pe *pe, kb_time time, uint64_t bytes)
+{
+    if (pe->m->sim->now < pe->all_fed) kb_pe_settle(pe);
+    return kb_link_claim(&pe->fetch, pe->m->sim->now, time, bytes);
+}
 
 /* Time of one tile; `last` tiles of an accumulation pay the pipeline depth. */
 kb_time kb_pe_gemm_time(const kb_machine *m, kb_gemm_tile tile, uint32_t element_bytes, bool last);

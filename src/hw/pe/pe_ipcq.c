@@ -346,7 +346,7 @@ static void copy_part(kb_ipcq_receive *r, uint32_t slot)
     if (shape->buffer == KB_IPCQ_TCM) {
         kb_time time = kb_pe_fetch_time(pe->m, bytes);
         kb_sim *sim = pe->m->sim;
-        kb_sim_at(sim, kb_link_claim(&pe->fetch, sim->now, time, bytes), part_read, r, slot);
+        kb_sim_at(sim, kb_pe_claim_fetch(pe, time, bytes), part_read, r, slot);
         return;
     }
     kb_piece piece = {.pa = kb_paddr_plus(ring->to->rx, (uint64_t)slot * shape->slot_bytes),

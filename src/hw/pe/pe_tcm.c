@@ -90,7 +90,7 @@ static void request(kb_device *device, kb_txn *t)
         kb_time time =
             bytes == t->flit_bytes ? config->read_flit : kb_time_transfer(bytes, config->read_gbs);
         if (charged) {
-            when = kb_link_claim(&tcm->pe->fetch, t->m->sim->now, time, bytes);
+            when = kb_pe_claim_fetch(tcm->pe, time, bytes);
             tcm->read_busy += time;
         }
         kb_txn_release(t, flit, when);

@@ -71,7 +71,7 @@ static void fetched(kb_sim *sim, void *object, uint64_t arg)
     (void)arg;
     token *t = object;
     kb_pe *pe = t->c->pe;
-    kb_pe_settle(pe); /* those ahead of it were multiplied first */
+    kb_tile_settle(pe); /* those ahead of it were multiplied first */
     pe->staged_tiles--;
     pe->staged_bytes -= t->staged_bytes;
     multiply(sim, t);
@@ -160,7 +160,7 @@ static bool begins_block(const kb_composite *c)
 /* Whether there is room for one more; a tile that is larger than all of it goes alone. */
 static bool has_room(kb_pe *pe, const kb_composite *c)
 {
-    kb_pe_settle(pe);
+    kb_tile_settle(pe);
     if (pe->staged_tiles + pe->tiles_ahead >= kb_pe_tile_queue(pe->m)) {
         kb_tile_await_ahead(pe);
         return false;
@@ -309,6 +309,7 @@ void kb_composite_dispatch(kb_sim *sim, void *object, uint64_t arg)
     kb_pe *pe = c->pe;
     c->fed = (kb_tile_cursor){0};
     c->next = NULL;
+    kb_pe_settle(pe); /* it comes behind what has not been fed yet */
     if (pe->feeding) {
         pe->last->next = c;
         pe->last = c;

@@ -57,6 +57,7 @@ typedef struct kb_tile_ahead {
     kb_time begins, ends; /* fetch of the first and of the last */
     kb_link gemm;         /* free: after the last; busy and waited: of these tiles */
     uint64_t macs;
+    struct kb_tile_token *newest; /* of its results; each leads to the one before */
 } kb_tile_ahead;
 
 typedef struct kb_composite {

@@ -2,14 +2,15 @@
  *
  * Tiles whose operands are all in TCM are fetched one after another, in the order in which they are
  * fed, and multiplied in that order by an engine that nobody else uses: a product ends at the later
- * of the end of its fetch and the end of the product before, plus its own time. If the queue has
- * room for all tiles of such a composite, all their fetches are claimed in the same moment anyway,
- * so everything is known then. What is left for events are the results, at the end of their
- * accumulation (tile_out.c).
+ * of the end of its fetch and the end of the product before, plus its own time. So everything is
+ * known when a composite of such tiles comes, and what is left for events are the results, at the
+ * end of their accumulation (tile_out.c).
  *
  * What others may look at meanwhile, the room in the queue and the books of pe_gemm, is brought up
- * to the present when they do: kb_pe_settle. A composite with more tiles than the queue has room
- * for is fed with events, as others may claim the port between its fetches. */
+ * to the present when they do: kb_pe_settle. If the queue has no room for all tiles of a composite,
+ * each of the others is fed when an earlier one has been fetched. That takes no longer if nobody
+ * else wants the port or the queue in between. If somebody does, the composite is dissolved: the
+ * tiles that were fed by then stay, the others are taken back and fed with events. */
 #include <assert.h>
 
 #include "hw/pe/tile_token.h"
@@ -21,35 +22,41 @@ typedef struct tile_cost {
     uint64_t fetch_bytes;
 } tile_cost;
 
-enum { FIRST_K = 1, LAST_K = 2, KINDS = 4 };
-
-/* Tiles of a composite in order. Those of the same m and n that are alike in k cost the same. */
-typedef struct walk {
-    token t;
-    uint32_t m, n;
-    bool known[KINDS];
-    tile_cost costs[KINDS];
-} walk;
-
-static tile_cost compute(const token *t)
+static tile_cost cost_of(const token *t)
 {
     uint64_t bytes = kb_tile_fetch_bytes(t);
     return (tile_cost){kb_pe_fetch_time(t->c->pe->m, bytes), kb_tile_gemm_time(t), bytes};
 }
 
-/* Go to the tile at the cursor. */
-static const tile_cost *walk_to(walk *w, kb_tile_cursor *at)
+static uint32_t queue_of(const kb_pe *pe)
 {
-    kb_tile_next(w->t.c, at, &w->t);
-    if (w->t.size.m != w->m || w->t.size.n != w->n) {
-        for (int kind = 0; kind < KINDS; kind++) w->known[kind] = false;
-        w->m = w->t.size.m;
-        w->n = w->t.size.n;
+    return kb_pe_tile_queue(pe->m);
+}
+
+static kb_time later(kb_time a, kb_time b)
+{
+    return a > b ? a : b;
+}
+
+/* Tiles one after another, as if each were claimed where the one before has left the port. */
+typedef struct run {
+    kb_time fetched;
+    uint64_t bytes;
+    kb_link gemm;
+    uint32_t tiles;
+    uint32_t mark; /* of the tile with this number, the end of its fetch is wanted */
+    kb_time marked;
+} run;
+
+static void add_tiles(run *r, const tile_cost *cost, uint32_t count)
+{
+    if (r->mark - r->tiles < count) r->marked = r->fetched + (r->mark - r->tiles + 1) * cost->fetch;
+    for (uint32_t i = 0; i < count; i++) {
+        r->fetched += cost->fetch;
+        kb_link_claim(&r->gemm, r->fetched, cost->gemm, 0);
     }
-    int kind = (w->t.k0 == 0 ? FIRST_K : 0) | (kb_tile_is_last_k(&w->t) ? LAST_K : 0);
-    if (!w->known[kind]) w->costs[kind] = compute(&w->t);
-    w->known[kind] = true;
-    return &w->costs[kind];
+    r->bytes += count * cost->fetch_bytes;
+    r->tiles += count;
 }
 
 /* ---- books ---- */
@@ -71,14 +78,14 @@ static void settle_all(kb_pe *pe, kb_composite *c)
 }
 
 /* The next tile of a composite has been fetched. */
-static void settle_one(kb_pe *pe, walk *w, const tile_cost *cost)
+static void settle_one(kb_pe *pe, const token *t, const tile_cost *cost)
 {
-    kb_tile_ahead *a = &w->t.c->ahead;
+    kb_tile_ahead *a = &t->c->ahead;
     kb_time waited = pe->gemm.waited;
-    uint64_t macs = kb_tile_macs(&w->t);
+    uint64_t macs = kb_tile_macs(t);
     a->begins += cost->fetch;
     kb_link_claim(&pe->gemm, a->begins, cost->gemm, 0);
-    kb_tile_count_macs(w->t.c, macs);
+    kb_tile_count_macs(t->c, macs);
     pe->tiles_ahead--;
     a->tiles--;
     a->gemm.busy -= cost->gemm;
@@ -88,21 +95,81 @@ static void settle_one(kb_pe *pe, walk *w, const tile_cost *cost)
 
 static void settle_some(kb_pe *pe, kb_composite *c, kb_time now)
 {
-    walk w = {.t = {.c = c}};
     while (c->ahead.begins <= now) {
+        token t = {.c = c};
         kb_tile_cursor next = c->ahead.first;
-        const tile_cost *cost = walk_to(&w, &next);
-        if (c->ahead.begins + cost->fetch > now) return;
-        settle_one(pe, &w, cost);
+        kb_tile_next(c, &next, &t);
+        tile_cost cost = cost_of(&t);
+        if (c->ahead.begins + cost.fetch > now) return;
+        settle_one(pe, &t, &cost);
         c->ahead.first = next;
     }
 }
 
-void kb_pe_settle(kb_pe *pe)
+void kb_tile_settle(kb_pe *pe)
 {
     kb_time now = pe->m->sim->now;
     for (; pe->ahead && pe->ahead->ahead.ends <= now; drop_first(pe)) settle_all(pe, pe->ahead);
     if (pe->ahead) settle_some(pe, pe->ahead, now);
+}
+
+/* ---- dissolving ---- */
+
+static uint32_t k_tiles(const kb_composite *c)
+{
+    return (c->K - 1) / c->tile.k + 1;
+}
+
+/* Results of tiles that are taken back will come later: pass over their events. */
+static void take_back_results(kb_composite *c)
+{
+    token *t = c->ahead.newest;
+    uint32_t all = (t->number + 1) / k_tiles(c), fed = c->fed.number / k_tiles(c);
+    for (uint32_t i = fed; i < all; i++, t = t->next) t->taken_back = true;
+}
+
+/* Take back the tiles behind those that have been fed. */
+static void take_back(kb_pe *pe, kb_composite *c)
+{
+    kb_tile_ahead *a = &c->ahead;
+    run r = {.fetched = a->begins, .gemm = {.free = pe->gemm.free}, .mark = UINT32_MAX};
+    uint64_t macs = 0, bytes = 0;
+    token t = {.c = c};
+    kb_tile_cursor at = a->first;
+    for (uint32_t i = 0; i < a->tiles; i++) {
+        if (i == queue_of(pe)) c->fed = at;
+        kb_tile_next(c, &at, &t);
+        tile_cost cost = cost_of(&t);
+        if (i < queue_of(pe)) {
+            add_tiles(&r, &cost, 1);
+            macs += kb_tile_macs(&t);
+        } else {
+            bytes += cost.fetch_bytes;
+        }
+    }
+    assert(pe->fetch.free == a->ends); /* who claims the port settles first */
+    pe->tiles_ahead -= a->tiles - r.tiles;
+    pe->fetch.free = r.fetched;
+    pe->fetch.busy -= a->ends - r.fetched;
+    pe->fetch.bytes -= bytes;
+    a->tiles = r.tiles;
+    a->ends = r.fetched;
+    a->gemm = r.gemm;
+    a->macs = macs;
+}
+
+void kb_pe_settle(kb_pe *pe)
+{
+    kb_tile_settle(pe);
+    if (pe->m->sim->now >= pe->all_fed) return;
+    kb_composite *c = pe->ahead;
+    assert(c == pe->last_ahead && c->ahead.tiles > queue_of(pe) && !pe->feeding);
+    take_back(pe, c);
+    take_back_results(c);
+    pe->all_fed = 0;
+    c->next = NULL;
+    pe->feeding = pe->last = c;
+    kb_tile_await_ahead(pe);
 }
 
 /* ---- feeding ---- */
@@ -119,11 +186,12 @@ static void feed(kb_sim *sim, void *object, uint64_t arg)
 void kb_tile_await_ahead(kb_pe *pe)
 {
     if (!pe->ahead || pe->awaits_ahead) return;
-    kb_tile_cursor at = pe->ahead->ahead.first;
-    walk w = {.t = {.c = pe->ahead}};
-    kb_time fetched = pe->ahead->ahead.begins + walk_to(&w, &at)->fetch;
+    kb_composite *c = pe->ahead;
+    token t = {.c = c};
+    kb_tile_cursor at = c->ahead.first;
+    kb_tile_next(c, &at, &t);
     pe->awaits_ahead = true;
-    kb_sim_at(pe->m->sim, fetched, feed, pe, 0);
+    kb_sim_at(pe->m->sim, c->ahead.begins + cost_of(&t).fetch, feed, pe, 0);
 }
 
 /* Everything that it reads is in TCM. */
@@ -132,17 +200,71 @@ static bool reads_tcm(const kb_composite *c)
     return c->tile_bytes == 0 && c->step_bytes == 0 && c->tile_steps == c->step_count;
 }
 
-static uint64_t ceil_div(uint64_t a, uint64_t b)
+static uint64_t tiles_of(const kb_composite *c)
 {
-    return (a + b - 1) / b;
+    return c->results * k_tiles(c);
 }
 
 /* The record of stages has a row for every tile at its time; tiles with events go first. */
 static bool may_go_ahead(kb_pe *pe, const kb_composite *c)
 {
     if (pe->m->stages || pe->staged_tiles || !reads_tcm(c)) return false;
-    kb_pe_settle(pe);
-    return pe->tiles_ahead + c->results * ceil_div(c->K, c->tile.k) <= kb_pe_tile_queue(pe->m);
+    kb_tile_settle(pe);
+    uint64_t tiles = tiles_of(c);
+    if (pe->tiles_ahead == 0 && !c->next) return tiles < UINT32_MAX;
+    return pe->tiles_ahead + tiles <= queue_of(pe);
+}
+
+static void result_comes(kb_sim *sim, void *object, uint64_t arg)
+{
+    token *t = object;
+    if (t->taken_back)
+        kb_pool_give(&t->c->pe->m->tiles, t);
+    else
+        kb_tile_out(sim, t, arg);
+}
+
+/* What tiles of the same m and n cost. */
+typedef struct costs {
+    uint32_t m, n;
+    tile_cost first, middle, last;
+} costs;
+
+static const costs *costs_of(costs *known, const token *t)
+{
+    if (t->size.m == known->m && t->size.n == known->n) return known;
+    const kb_composite *c = t->c;
+    token at = *t;
+    known->m = t->size.m;
+    known->n = t->size.n;
+    known->first = cost_of(&at);
+    if (c->K <= c->tile.k) return known;
+    at.k0 = c->tile.k;
+    known->middle = cost_of(&at);
+    at.k0 = (k_tiles(c) - 1) * c->tile.k;
+    at.size.k = c->K - at.k0;
+    known->last = cost_of(&at);
+    return known;
+}
+
+/* The tiles of one result, all k. */
+static void add_result(run *r, kb_composite *c, costs *known)
+{
+    token t = {.c = c, .next = c->ahead.newest};
+    kb_tile_next(c, &c->fed, &t);
+    const costs *cost = costs_of(known, &t);
+    uint32_t others = k_tiles(c) - 1; /* behind the first k */
+    add_tiles(r, &cost->first, 1);
+    if (others) {
+        add_tiles(r, &cost->middle, others - 1);
+        add_tiles(r, &cost->last, 1);
+        c->fed = (kb_tile_cursor){c->fed.m, c->fed.n, others * c->tile.k, r->tiles - 1};
+        kb_tile_next(c, &c->fed, &t);
+    }
+    token *result = kb_pool_take(&c->pe->m->tiles);
+    *result = t;
+    c->ahead.newest = result;
+    kb_sim_at(c->pe->m->sim, r->gemm.free, result_comes, result, 0);
 }
 
 static void append(kb_pe *pe, kb_composite *c)
@@ -160,23 +282,21 @@ bool kb_tile_feed_ahead(kb_composite *c)
     kb_pe *pe = c->pe;
     kb_sim *sim = pe->m->sim;
     if (!may_go_ahead(pe, c)) return false;
-    kb_link gemm = {.free = pe->ahead ? pe->last_ahead->ahead.gemm.free : pe->gemm.free};
-    kb_time begins = pe->fetch.free > sim->now ? pe->fetch.free : sim->now;
-    walk w = {.t = {.c = c}};
-    while (c->fed.m < c->M) {
-        const tile_cost *cost = walk_to(&w, &c->fed);
-        kb_time fetched = kb_link_claim(&pe->fetch, sim->now, cost->fetch, cost->fetch_bytes);
-        kb_time multiplied = kb_link_claim(&gemm, fetched, cost->gemm, 0);
-        if (!kb_tile_is_last_k(&w.t)) continue;
-        token *result = kb_pool_take(&pe->m->tiles);
-        *result = w.t;
-        kb_sim_at(sim, multiplied, kb_tile_out, result, 0);
-    }
-    c->ahead = (kb_tile_ahead){.tiles = c->fed.number,
-                               .begins = begins,
-                               .ends = pe->fetch.free,
-                               .gemm = gemm,
-                               .macs = (uint64_t)c->M * c->N * c->K};
+    kb_time begins = later(pe->fetch.free, sim->now);
+    uint32_t tiles = (uint32_t)tiles_of(c);
+    /* The last tile is fed when one that is a queue's length before it has been fetched. */
+    run r = {.fetched = begins,
+             .gemm = {.free = pe->ahead ? pe->last_ahead->ahead.gemm.free : pe->gemm.free},
+             .mark = tiles - queue_of(pe) - 1};
+    costs known = {.m = 0};
+    c->ahead = (kb_tile_ahead){.begins = begins};
+    while (c->fed.m < c->M) add_result(&r, c, &known);
+    pe->all_fed = r.marked;
+    kb_link_claim(&pe->fetch, sim->now, r.fetched - begins, r.bytes);
+    c->ahead.tiles = tiles;
+    c->ahead.ends = r.fetched;
+    c->ahead.gemm = r.gemm;
+    c->ahead.macs = (uint64_t)c->M * c->N * c->K;
     append(pe, c);
     return true;
 }

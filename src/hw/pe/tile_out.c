@@ -58,7 +58,8 @@ static void result_in_place(token *t)
     kb_composite *c = t->c;
     kb_pool_give(&c->pe->m->tiles, t);
     if (--c->results) return;
-    kb_pe_settle(c->pe); /* which looks at composites whose tiles went ahead: no more at this one */
+    kb_tile_settle(
+        c->pe); /* which looks at composites whose tiles went ahead: no more at this one */
     c->done(c->pe->m->sim, c->object, c->arg);
 }
 
@@ -169,7 +170,7 @@ static void fetch_block(token *t)
     kb_pe *pe = t->c->pe;
     uint64_t bytes = elements(t) * t->c->steps[t->c->tile_steps].x_bytes + kb_tile_operand_bytes(t);
     kb_time time = kb_pe_fetch_time(pe->m, bytes);
-    kb_time end = kb_link_claim(&pe->fetch, pe->m->sim->now, time, bytes);
+    kb_time end = kb_pe_claim_fetch(pe, time, bytes);
     kb_tile_record(t, KB_STAGE_FETCH, end - time, end);
     kb_sim_at(pe->m->sim, end, block_fetched, t, 0);
 }

@@ -7,11 +7,13 @@
 /* Of a result with all its columns once a block of rows is complete: then n0 is 0, size.n N. */
 typedef struct kb_tile_token {
     kb_composite *c;
-    struct kb_tile_token *next; /* fed after this one, while neither has been fetched */
+    struct kb_tile_token *next; /* fed after this one, while neither has been fetched; of a
+                                 * composite fed ahead, the result before */
     uint32_t number;            /* in the order of feeding */
     uint32_t m0, n0, k0;
     kb_gemm_tile size;
     uint32_t dma_left;     /* operand reads under way */
+    bool taken_back;       /* it comes later: see tile_ahead.c */
     uint64_t staged_bytes; /* room that it takes in the scheduler's part of TCM */
 } kb_tile_token;
 
@@ -65,8 +67,11 @@ void kb_tile_record(const kb_tile_token *t, kb_stage stage, kb_time start, kb_ti
 /* ---- tile_ahead.c: tiles that need no events ---- */
 
 /* Feed all of the composite, of which nothing was fed, if it is of that kind and the queue has
- * room. */
+ * room for it, or it has the queue for itself. */
 bool kb_tile_feed_ahead(kb_composite *c);
+
+/* Bring room and books up to now; other than kb_pe_settle without taking anything back. */
+void kb_tile_settle(kb_pe *pe);
 
 /* Have kb_tile_feed called when the next of them is fetched, if one is under way. */
 void kb_tile_await_ahead(kb_pe *pe);
