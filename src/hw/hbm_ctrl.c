@@ -139,6 +139,17 @@ static inline uint32_t bursts_of(const kb_hbm_config *config, uint32_t bytes)
     return (bytes + config->burst_bytes - 1) / config->burst_bytes;
 }
 
+/* What a channel loses before a burst of this direction. */
+static inline kb_time turn_around(kb_hbm_ctrl *hbm, const kb_hbm_config *config,
+                                  kb_hbm_channel *channel, kb_txn_op op)
+{
+    int last_op = channel->last_op;
+    channel->last_op = (int)op;
+    if (last_op < 0 || last_op == (int)op) return 0;
+    hbm->switches++;
+    return config->switch_penalty;
+}
+
 /* Queue the bursts of one flit that is ready at `ready`; returns when the last of them ends. */
 static kb_time access_flit(kb_hbm_ctrl *hbm, const kb_txn *t, uint32_t flit, kb_time ready)
 {
@@ -148,14 +159,7 @@ static kb_time access_flit(kb_hbm_ctrl *hbm, const kb_txn *t, uint32_t flit, kb_
     uint32_t c = channel_of(config, offset);
     kb_hbm_channel *channel = &hbm->channel[c];
     uint32_t bursts = bursts_of(config, bytes);
-    kb_time before = 0;
-    if (channel->last_op != (int)t->request.op) {
-        if (channel->last_op >= 0) {
-            before += config->switch_penalty;
-            hbm->switches++;
-        }
-        channel->last_op = (int)t->request.op;
-    }
+    kb_time before = turn_around(hbm, config, channel, t->request.op);
     if (hbm->open_row) before += open_row(hbm, config, offset);
     hbm->bursts += bursts;
     if (config->refresh_interval)
@@ -170,37 +174,43 @@ static kb_time commit(kb_device *device, kb_txn *t, uint32_t flit, kb_time when)
     return access_flit(hbm, t, flit, when);
 }
 
-/* Whether full flits of a run are a burst each, go round the channels, and take nothing else. */
+/* Whether flits of a run are a burst each, go round the channels, and take nothing else. */
 static bool is_stream(const kb_hbm_config *config, const kb_txn *t)
 {
     return t->request.rows == 1 && t->flit_bytes == config->burst_bytes && config->powers_of_two &&
            !config->refresh_interval && !config->row_bytes;
 }
 
-/* The same as access_flit for all flits but the last, from one on for which every channel has been
- * used by this transaction. */
-static void stream(kb_hbm_ctrl *hbm, kb_txn *t, uint32_t flit)
+/* The same as access_flit for all flits of a run, a channel at a time: on each its flits follow
+ * each other, so they are released a burst apart. */
+static void stream(kb_hbm_ctrl *hbm, kb_txn *t)
 {
     const kb_hbm_config *config = t->m->config[KB_HBM_CTRL];
-    uint32_t c = channel_of(config, kb_txn_flit_offset(t, flit)), mask = config->channels - 1;
-    kb_time now = t->m->sim->now;
-    hbm->bursts += t->flits - 1 - flit;
-    for (; flit + 1 < t->flits; flit++, c = (c + 1) & mask)
-        kb_txn_release(t, flit,
-                       kb_link_claim(&hbm->channel[c].fifo, now, config->burst, t->flit_bytes));
+    uint32_t channels = config->channels, c = channel_of(config, t->request.offset);
+    uint32_t turns = t->flits / channels, rest = t->flits % channels;
+    uint32_t used = turns ? channels : rest, last = rest ? rest - 1 : channels - 1;
+    for (uint32_t i = 0; i < used; i++, c = (c + 1) & (channels - 1)) {
+        uint32_t bursts = turns + (i < rest);
+        uint64_t bytes = (uint64_t)bursts * t->flit_bytes;
+        if (i == last) bytes -= t->flit_bytes - t->row_tail;
+        kb_hbm_channel *channel = &hbm->channel[c];
+        kb_time first = turn_around(hbm, config, channel, t->request.op) + config->burst;
+        kb_txn_release(
+            t, i,
+            kb_link_claim_row(&channel->fifo, t->m->sim->now, first, config->burst, bursts, bytes));
+    }
+    hbm->bursts += t->flits;
+    kb_txn_release_regularly(t, used, t->flits, channels, config->burst);
 }
 
 static void request(kb_device *device, kb_txn *t)
 {
     kb_hbm_ctrl *hbm = (kb_hbm_ctrl *)device;
-    const kb_hbm_config *config = t->m->config[KB_HBM_CTRL];
-    uint32_t channels = config->channels;
-    bool streams = t->flits > channels + 1 && is_stream(config, t);
-    for (uint32_t flit = 0; flit < (streams ? channels : t->flits); flit++)
-        kb_txn_release(t, flit, access_flit(hbm, t, flit, t->m->sim->now));
-    if (streams) {
-        stream(hbm, t, channels);
-        kb_txn_release(t, t->flits - 1, access_flit(hbm, t, t->flits - 1, t->m->sim->now));
+    if (is_stream(t->m->config[KB_HBM_CTRL], t)) {
+        stream(hbm, t);
+    } else {
+        for (uint32_t flit = 0; flit < t->flits; flit++)
+            kb_txn_release(t, flit, access_flit(hbm, t, flit, t->m->sim->now));
     }
     hbm->bytes_read += t->request.rows * t->request.row_bytes;
 }

@@ -19,13 +19,18 @@ static size_t state_size(const void *config)
     return sizeof(hbm_flat);
 }
 
+/* The bursts of so many bytes. */
+static kb_time time_of(const kb_hbm_config *config, uint32_t bytes)
+{
+    return (bytes + config->burst_bytes - 1) / config->burst_bytes * config->flat_burst;
+}
+
 /* Queue the bursts of one flit that is ready at `ready`; returns when the last of them ends. */
 static kb_time access_flit(hbm_flat *hbm, const kb_txn *t, uint32_t flit, kb_time ready)
 {
-    const kb_hbm_config *config = t->m->config[KB_HBM_CTRL];
     uint32_t bytes = kb_txn_flit_bytes(t, flit);
-    uint32_t bursts = (bytes + config->burst_bytes - 1) / config->burst_bytes;
-    return kb_link_claim(&hbm->fifo, ready, bursts * config->flat_burst, bytes);
+    kb_time time = time_of(t->m->config[KB_HBM_CTRL], bytes);
+    return kb_link_claim(&hbm->fifo, ready, time, bytes);
 }
 
 static kb_time commit(kb_device *device, kb_txn *t, uint32_t flit, kb_time when)
@@ -35,10 +40,23 @@ static kb_time commit(kb_device *device, kb_txn *t, uint32_t flit, kb_time when)
     return access_flit(hbm, t, flit, when);
 }
 
+/* The same for the first flits of a read, which are full. */
+static uint32_t release_full(hbm_flat *hbm, kb_txn *t, uint32_t flits)
+{
+    kb_time time = time_of(t->m->config[KB_HBM_CTRL], t->flit_bytes);
+    kb_txn_release(t, 0,
+                   kb_link_claim_row(&hbm->fifo, t->m->sim->now, time, time, flits,
+                                     (uint64_t)flits * t->flit_bytes));
+    kb_txn_release_regularly(t, 1, flits, 1, time);
+    return flits;
+}
+
 static void request(kb_device *device, kb_txn *t)
 {
     hbm_flat *hbm = (hbm_flat *)device;
-    for (uint32_t flit = 0; flit < t->flits; flit++)
+    uint32_t full = kb_txn_full_flits(t), flit = 0;
+    if (full) flit = release_full(hbm, t, full);
+    for (; flit < t->flits; flit++)
         kb_txn_release(t, flit, access_flit(hbm, t, flit, t->m->sim->now));
     hbm->moved.read += t->request.rows * t->request.row_bytes;
 }

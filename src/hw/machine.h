@@ -67,8 +67,9 @@ typedef struct kb_machine {
     kb_vec(kb_time) times; /* scratch */
     uint64_t txns_started, txns_completed;
     uint64_t flits_injected, flits_delivered;
-    uint64_t flit_hops;       /* flits times links */
-    uint64_t short_flit_hops; /* those of flits that are not full */
+    uint64_t flit_hops;                  /* flits times links */
+    uint64_t passages, regular_passages; /* of trains over links; of them in a rhythm (passage.h) */
+    uint64_t short_flit_hops;            /* those of flits that are not full */
 
     /* The host's side of synchronised messages (msg.h). */
     uint32_t *launches;              /* by SIP: sent and not completed */

@@ -25,7 +25,8 @@ static kb_time commit(kb_device *device, kb_txn *t, uint32_t flit, kb_time when)
 
 static void request(kb_device *device, kb_txn *t)
 {
-    for (uint32_t flit = 0; flit < t->flits; flit++) kb_txn_release(t, flit, device->m->sim->now);
+    kb_txn_release(t, 0, device->m->sim->now);
+    kb_txn_release_regularly(t, 1, t->flits, 1, 0);
     ((kb_sram *)device)->bytes_read += t->request.rows * t->request.row_bytes;
 }
 

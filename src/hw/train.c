@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "hw/passage.h"
 #include "hw/txn.h"
 
 /* The first link that a train crosses: the one behind the memory, or behind the second node, as a
@@ -22,77 +23,26 @@ static kb_track *end_track(const kb_txn *t)
 /* ---- passing ---- */
 
 /* When flits of a write, from `first` on, are ready at the second node. */
-static void injections(kb_txn *t, uint32_t first, kb_time *times)
+static void injections(kb_txn *t, uint32_t first, kb_series *s)
 {
     const kb_stop *stop = &t->route->stops[0];
     kb_time full = stop->flit_occupancy, tail = kb_txn_occupancy(t, stop, t->row_tail);
     uint64_t bytes;
-    kb_time left = t->inject_start + kb_txn_link_time(t, 0, first, &bytes);
-    uint32_t in_row = first % t->flits_per_row;
+    kb_time arrival = t->inject_start + kb_txn_link_time(t, 0, first, &bytes) + stop->propagation;
+    uint32_t in_row = first % t->flits_per_row, end = kb_txn_full_flits(t);
+    s->head = s->tail = t->flits;
     for (uint32_t i = first; i < t->flits; i++) {
         bool last = ++in_row == t->flits_per_row;
-        left += last ? tail : full;
+        arrival += last ? tail : full;
         if (last) in_row = 0;
-        times[i] = kb_txn_ready_at(t, 1, left + stop->propagation);
+        s->at[i] = kb_txn_ready_at(t, 1, arrival);
+        if (s->at[i] > arrival || i + 1 >= end) continue;
+        /* Up to `end` they come as they leave. */
+        *s = (kb_series){.at = s->at, .head = i + 1, .tail = end, .period = 1, .step = full};
+        arrival += (end - 1 - i) * full;
+        in_row += end - 1 - i;
+        i = end - 1;
     }
-}
-
-/* Flits that pass one link after another. */
-typedef struct column {
-    kb_txn *txn;
-    uint32_t hop;
-    kb_time propagation;
-    kb_time free, waited; /* the link; of all of them */
-    kb_time not_before;   /* none is ready at the next node before the first was */
-    kb_time until;        /* who is not ready by then stays */
-    kb_time *times;       /* when each is ready here, then there */
-} column;
-
-/* Flits i..end, which occupy the link for as long each. Returns the first that stays, or `end`. */
-static uint32_t pass_alike(column *c, uint32_t i, uint32_t end, kb_time occupancy)
-{
-    kb_time *times = c->times, propagation = c->propagation;
-    kb_time free = c->free, waited = c->waited, not_before = c->not_before;
-    for (; i < end && times[i] <= c->until; i++) {
-        kb_time start = times[i] > free ? times[i] : free;
-        waited += start - times[i];
-        free = start + occupancy;
-        kb_time arrival = free + propagation;
-        if (!not_before) not_before = kb_txn_ready_at(c->txn, c->hop + 1, arrival);
-        times[i] = arrival > not_before ? arrival : not_before;
-    }
-    c->free = free;
-    c->waited = waited;
-    c->not_before = not_before;
-    return i;
-}
-
-/* Move flits first..end, or those of them that are ready at hop h by `until`, over its link, which
- * is free from r->free on: times[i] becomes when flit i is ready behind it. Returns the first that
- * is not. */
-static uint32_t pass(kb_txn *t, uint32_t h, kb_reservation *r, uint32_t first, uint32_t end,
-                     kb_time until, kb_time *times)
-{
-    const kb_stop *stop = &t->route->stops[h];
-    kb_time full = stop->flit_occupancy, tail = kb_txn_occupancy(t, stop, t->row_tail);
-    column c = {.txn = t,
-                .hop = h,
-                .propagation = stop->propagation,
-                .free = r->free,
-                .until = until,
-                .times = times};
-    uint32_t i = first, per_row = full == tail ? t->flits : t->flits_per_row;
-    for (bool go = true; go && i < end;) {
-        uint32_t last = i - i % per_row + per_row - 1, full_end = last < end ? last : end;
-        i = pass_alike(&c, i, full_end, full);
-        go = i == full_end;
-        if (!go || i == end) break;
-        i = pass_alike(&c, i, i + 1, tail);
-        go = i == last + 1;
-    }
-    r->waited = c.waited;
-    r->last_left = c.free;
-    return i;
 }
 
 /* The link has been crossed by the flits of the train before `end`. */
@@ -240,17 +190,19 @@ static void arrive(kb_sim *sim, void *object, uint64_t arg)
 }
 
 /* `times`: when flits are at the end. */
-static void expect(kb_txn *t, const kb_time *times)
+static void expect(kb_txn *t, kb_series *times)
 {
     kb_sim *sim = t->m->sim;
     uint32_t first = t->train_first;
-    if (t->request.op == KB_TXN_WRITE)
-        memcpy(&t->times.data[first], &times[first], (t->flits - first) * sizeof *times);
+    if (t->request.op == KB_TXN_WRITE) {
+        kb_series_expand(times);
+        memcpy(&t->times.data[first], &times->at[first], (t->flits - first) * sizeof *times->at);
+    }
     uint64_t arg = kb_txn_arg(++t->train_number, first);
     if (t->request.op == KB_TXN_READ || end_track(t))
-        kb_sim_at(sim, times[t->flits - 1], arrive, t, arg);
+        kb_sim_at(sim, kb_series_at(times, t->flits - 1), arrive, t, arg);
     else
-        kb_sim_at(sim, times[first], arrive_one_by_one, t, arg);
+        kb_sim_at(sim, times->at[first], arrive_one_by_one, t, arg);
 }
 
 /* ---- departure ---- */
@@ -272,9 +224,15 @@ static bool sort(kb_time *at, uint32_t n)
     return true;
 }
 
-static bool is_sorted(const kb_time *at, uint32_t n)
+static bool is_sorted(const kb_series *s, uint32_t flits)
 {
-    for (uint32_t i = 1; i < n; i++)
+    const kb_time *at = s->at;
+    bool regular = s->head < s->tail;
+    if (regular && at[s->head - s->period] + s->step < at[s->head - 1]) return false;
+    if (s->tail < flits && at[s->tail] < kb_series_at(s, s->tail - 1)) return false;
+    for (uint32_t i = 1; i < s->head; i++)
+        if (at[i - 1] > at[i]) return false;
+    for (uint32_t i = s->tail + 1; i < flits; i++)
         if (at[i - 1] > at[i]) return false;
     return true;
 }
@@ -285,7 +243,8 @@ static bool sort_releases(kb_txn *t)
 {
     uint32_t n = t->flits;
     kb_time *at = t->times.data;
-    if (is_sorted(at, n)) return true;
+    if (is_sorted(&t->releases, n)) return true;
+    kb_series_expand(&t->releases);
     bool equal = t->flits_per_row == 1 || t->row_tail == t->flit_bytes;
     if (!equal && t->request.rows > 1) return false;
     kb_machine *m = t->m;
@@ -299,40 +258,56 @@ static bool sort_releases(kb_txn *t)
 
 /* In an array that may be overwritten: when flits are ready next, those from `first` on where they
  * set out. */
-static kb_time *departures(kb_txn *t, uint32_t first)
+static kb_series departures(kb_txn *t, uint32_t first)
 {
     kb_machine *m = t->m;
     kb_vec_reserve(&m->times, t->flits);
     kb_vec_reserve(&t->times, t->flits);
-    bool read = t->request.op == KB_TXN_READ;
-    memcpy(m->times.data, t->times.data, (read ? t->flits : first) * sizeof *m->times.data);
-    if (!read) injections(t, first, m->times.data);
-    return m->times.data;
+    const kb_time *from = t->times.data;
+    kb_series s = t->releases;
+    s.at = m->times.data;
+    if (t->request.op == KB_TXN_READ) {
+        memcpy(s.at, from, s.head * sizeof *from);
+        memcpy(s.at + s.tail, from + s.tail, (t->flits - s.tail) * sizeof *from);
+    } else {
+        memcpy(s.at, from, first * sizeof *from);
+        injections(t, first, &s);
+    }
+    return s;
+}
+
+/* The same, one by one. */
+static kb_time *single_departures(kb_txn *t, uint32_t first)
+{
+    if (t->request.op == KB_TXN_READ) kb_series_expand(&t->releases);
+    kb_series s = departures(t, first);
+    kb_series_expand(&s);
+    return s.at;
 }
 
 /* The end of the way, when the last flit is ready at the last node. */
-static void reserve_end(kb_txn *t, const kb_time *times)
+static void reserve_end(kb_txn *t, const kb_series *times)
 {
     kb_reservation *r = &t->reservations[t->hop_count - 1];
-    r->last = times[t->flits - 1];
+    r->last = kb_series_at(times, t->flits - 1);
     r->last_left = r->last + 1; /* who comes at the same time has to ask */
 }
 
 /* Compute the passage of all flits; false if somebody is in the way. */
-static bool travel(kb_txn *t, kb_time *times)
+static bool travel(kb_txn *t, kb_series *times)
 {
     for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) {
         const kb_wire *wire = t->route->stops[h].wire;
         const kb_track *track = &wire->track;
-        if (!is_clear(track, times[0])) return false;
+        if (!is_clear(track, times->at[0])) return false;
         kb_reservation *r = &t->reservations[h];
         r->free = wire->link.free;
         if (track->last && track->last->last_left > r->free) r->free = track->last->last_left;
-        r->last = times[t->flits - 1];
-        pass(t, h, r, 0, t->flits, KB_TIME_NEVER, times);
+        r->last = kb_series_at(times, t->flits - 1);
+        kb_pass_all(t, h, r, times);
     }
     reserve_end(t, times);
-    return !end_track(t) || is_clear(end_track(t), times[0]);
+    return !end_track(t) || is_clear(end_track(t), times->at[0]);
 }
 
 /* Forget when flits will have come to nodes that none is on its way to. */
@@ -342,7 +317,7 @@ static void forget_arrivals(kb_txn *t)
         if (t->hops[h - 1].left == 0) t->hops[h].first = KB_TIME_NEVER;
 }
 
-static void set_out(kb_txn *t, uint32_t first, const kb_time *times)
+static void set_out(kb_txn *t, uint32_t first, kb_series *times)
 {
     t->train_first = first;
     reserve_all(t);
@@ -358,9 +333,9 @@ bool kb_train_start(kb_txn *t)
     bool later = t->flits >= 2 * LEAST;
     t->followed = (clear || later) && (t->request.op == KB_TXN_WRITE || sort_releases(t));
     if (clear && t->followed) {
-        kb_time *times = departures(t, 0);
-        if (travel(t, times)) {
-            set_out(t, 0, times);
+        kb_series times = departures(t, 0);
+        if (travel(t, &times)) {
+            set_out(t, 0, &times);
             return true;
         }
         forget_arrivals(t);
@@ -395,18 +370,19 @@ bool kb_train_resume(kb_txn *t, uint32_t first)
 {
     walk(t, first); /* until the next try */
     if (t->flits - first < LEAST || !walks_alone(t)) return false;
-    kb_time *times = departures(t, first);
+    kb_time *times = single_departures(t, first);
     for (uint32_t h = first_hop(t); h + 1 < t->hop_count; h++) {
         kb_reservation *r = &t->reservations[h];
         r->free = t->route->stops[h].wire->link.free;
-        pass(t, h, r, t->hops[h].left, first, KB_TIME_NEVER, times); /* who walks ahead */
+        kb_pass(t, h, r, t->hops[h].left, first, KB_TIME_NEVER, times); /* who walks ahead */
         r->free = r->last_left;
         r->last = times[t->flits - 1];
-        pass(t, h, r, first, t->flits, KB_TIME_NEVER, times);
+        kb_pass(t, h, r, first, t->flits, KB_TIME_NEVER, times);
     }
-    reserve_end(t, times);
+    kb_series ends = {.at = times, .head = t->flits, .tail = t->flits};
+    reserve_end(t, &ends);
     forget_arrivals(t);
-    set_out(t, first, times);
+    set_out(t, first, &ends);
     return true;
 }
 
@@ -439,13 +415,13 @@ static void end_under_way(kb_txn *t, uint32_t end, kb_time now, const kb_time *t
 static void dissolve(kb_txn *t, kb_time now)
 {
     uint32_t first = first_hop(t), gone = t->flits; /* have left for hop h */
-    kb_time *times = departures(t, t->train_first);
+    kb_time *times = single_departures(t, t->train_first);
     release_all(t);
     walk(t, t->train_first);
     forget_arrivals(t);
     for (uint32_t h = first; h + 1 < t->hop_count; h++) {
         kb_reservation *r = &t->reservations[h];
-        uint32_t passed = pass(t, h, r, t->train_first, gone, now, times);
+        uint32_t passed = kb_pass(t, h, r, t->train_first, gone, now, times);
         count_passage(t, h, r, passed);
         if (h > first) {
             send_under_way(t, h, passed, gone, times);

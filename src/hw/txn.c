@@ -148,15 +148,6 @@ void kb_txn_commit(kb_sim *sim, void *object, uint64_t arg)
 
 /* ---- reads ---- */
 
-static void request_arrives(kb_sim *sim, void *object, uint64_t arg)
-{
-    (void)arg;
-    kb_txn *t = object;
-    kb_vec_reserve(&t->times, t->flits);
-    kb_track_claim(&t->memory->track, t, sim->now);
-    t->memory->class->request(t->memory, t);
-}
-
 /* Flits of a long read that are pending as events at one time: each schedules the one that is so
  * far behind it. */
 enum { RELEASE_WINDOW = 64 };
@@ -198,9 +189,17 @@ void kb_txn_depart(kb_txn *t, uint32_t flit, kb_time when)
     kb_sim_at(t->m->sim, when, inject, t, kb_txn_arg(1, flit));
 }
 
-void kb_txn_released(kb_txn *t)
+static void request_arrives(kb_sim *sim, void *object, uint64_t arg)
 {
-    if (!kb_train_start(t)) schedule_releases(t, 0);
+    (void)arg;
+    kb_txn *t = object;
+    kb_vec_reserve(&t->times, t->flits);
+    t->releases = (kb_series){.at = t->times.data, .head = t->flits, .tail = t->flits};
+    kb_track_claim(&t->memory->track, t, sim->now);
+    t->memory->class->request(t->memory, t);
+    if (kb_train_start(t)) return;
+    kb_series_expand(&t->releases);
+    schedule_releases(t, 0);
 }
 
 void kb_txn_returned(kb_txn *t, uint32_t flits)

@@ -12,6 +12,7 @@
 #define KB_HW_TXN_H
 
 #include "hw/machine.h"
+#include "hw/series.h"
 #include "hw/txn_route.h"
 
 /* What a transaction has seen of one of its route's stops. */
@@ -64,6 +65,7 @@ typedef struct kb_txn {
     /* Of a read: when the memory releases each flit; of a write by train: when each is there. Of
      * those that have set out while it walks, if it is followed: when each is ready next. */
     kb_vec(kb_time) times;
+    kb_series releases; /* of a read that has not walked: in `times` */
     bool completed;
     bool followed;
     bool walks; /* counted as a walker, even if a part of it is a train */
@@ -93,6 +95,13 @@ int kb_txn_start(kb_machine *m, const kb_txn_request *request, kb_err *err);
 static inline uint32_t kb_txn_flit(uint64_t arg)
 {
     return (uint32_t)arg;
+}
+
+/* So many flits from the first on are full. */
+static inline uint32_t kb_txn_full_flits(const kb_txn *t)
+{
+    bool all = t->row_tail == t->flit_bytes;
+    return all ? t->flits : t->flits_per_row - 1;
 }
 
 /* Payload bytes of a flit. */
@@ -164,14 +173,23 @@ void kb_txn_written(kb_txn *txn, kb_time committed);
 /* `receive` of a memory that commits flits (device.h). */
 void kb_txn_commit(kb_sim *sim, void *txn, uint64_t arg);
 
-/* A memory releases flit `flit` of a read at `when`. It says so when the request arrives, for all
- * flits in order. */
-void kb_txn_released(kb_txn *txn); /* all flits have been */
+/* A memory releases flit `flit` of a read at `when`. It says so when the request arrives, of every
+ * flit. */
 static inline void kb_txn_release(kb_txn *t, uint32_t flit, kb_time when)
 {
     if (when < t->hops[0].first) t->hops[0].first = when;
     t->times.data[flit] = when;
-    if (flit + 1 == t->flits) kb_txn_released(t);
+}
+
+/* But for flits that are each released `step` after the one `period` before them: those from `head`
+ * on, up to `tail`. */
+static inline void kb_txn_release_regularly(kb_txn *t, uint32_t head, uint32_t tail,
+                                            uint32_t period, kb_time step)
+{
+    t->releases.head = head;
+    t->releases.tail = tail;
+    t->releases.period = period;
+    t->releases.step = step;
 }
 
 /* A flit of a read is back at the requester: what happens at the end of its route. */

@@ -26,4 +26,17 @@ static inline kb_time kb_link_claim(kb_link *link, kb_time ready, kb_time occupa
     return link->free;
 }
 
+/* Claim the link for `count` > 0 units in a row that are ready at once. The first occupies it for
+ * `first`, the others for `each`; returns when the first leaves. */
+static inline kb_time kb_link_claim_row(kb_link *link, kb_time ready, kb_time first, kb_time each,
+                                        uint64_t count, uint64_t bytes)
+{
+    uint64_t more = count - 1;
+    kb_time left = kb_link_claim(link, ready, first, bytes), rest = more * each;
+    link->waited += more * (left - ready) + each * (more * (more - 1) / 2);
+    link->busy += rest;
+    link->free += rest;
+    return left;
+}
+
 #endif

@@ -1,6 +1,6 @@
 /* HBM slices (law T7): channels by address, bursts, directions, streaming. */
 #include "hw/hbm_ctrl.h"
-#include "machine.h"
+#include "random_machine.h"
 
 static const char *const pe = "sip0.cube0.pe0.pe_dma";
 static const char *const slice = "sip0.cube0.hbm_ctrl.slice0";
@@ -282,6 +282,39 @@ static void rows_and_refreshes_add_up(void **state)
     bed_close(&b);
 }
 
+/* A refresh that is due after a second keeps the controller from treating runs as streams. */
+static void a_stream_is_served_as_its_bursts_are(void **state)
+{
+    (void)state;
+    kb_rng rng = {77};
+    for (int i = 0; i < 100; i++) {
+        bed streams = bed_make("cube.hbm_ctrl.switch_penalty_ns=7"), bursts;
+        bursts = bed_make("cube.hbm_ctrl.switch_penalty_ns=7",
+                          "cube.hbm_ctrl.refresh_interval_ns=1000000000");
+        bed *beds[] = {&streams, &bursts};
+        static kb_time ended[2][20];
+        for (int k = 0; k < 20; k++) {
+            kb_txn_op op = kb_rng_below(&rng, 3) ? KB_TXN_READ : KB_TXN_WRITE;
+            uint64_t offset = kb_rng_below(&rng, 100000), bytes = random_bytes(&streams, &rng, 60);
+            kb_time pause = kb_rng_below(&rng, 60000);
+            int from = (int)kb_rng_below(&rng, 8);
+            for (int b = 0; b < 2; b++) {
+                kb_node dma = kb_graph_pe(beds[b]->m->graph, 0, 0, from, KB_PE_DMA);
+                begin_txn(beds[b], op, dma, node_of(beds[b], slice), offset, bytes, &ended[b][k]);
+                kb_sim_run(beds[b]->sim, beds[b]->sim->now + pause, UINT64_MAX);
+            }
+        }
+        for (int b = 0; b < 2; b++) run_all(beds[b]);
+        assert_memory_equal(ended[0], ended[1], sizeof ended[0]);
+        const kb_hbm_ctrl *a = hbm_of(&streams), *b = hbm_of(&bursts);
+        assert_int_equal(a->bursts, b->bursts);
+        assert_int_equal(a->switches, b->switches);
+        assert_memory_equal(a->channel, b->channel, 8 * sizeof a->channel[0]);
+        bed_close(&streams);
+        bed_close(&bursts);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +333,7 @@ int main(void)
         cmocka_unit_test(a_stream_opens_each_row_once),
         cmocka_unit_test(the_worst_stride_opens_a_row_for_every_burst),
         cmocka_unit_test(rows_and_refreshes_add_up),
+        cmocka_unit_test(a_stream_is_served_as_its_bursts_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,21 @@ static void units_that_are_ready_together_leave_back_to_back(void **state)
     assert_int_equal(link.waited, 1250 * (9 * 10 / 2)); /* the i-th waits for i before it */
 }
 
+/* Of 1 and 7 units, on a link that is free and one that is not. */
+static void a_row_of_units_is_claimed_as_its_units_are(void **state)
+{
+    (void)state;
+    for (uint64_t count = 1; count <= 7; count += 6) {
+        for (kb_time ready = 100; ready <= 1000; ready += 900) {
+            kb_link row = {.free = 500}, single = row;
+            kb_time left = kb_link_claim(&single, ready, 1300, 256);
+            for (uint64_t i = 1; i < count; i++) kb_link_claim(&single, ready, 1000, 256);
+            assert_int_equal(kb_link_claim_row(&row, ready, 1300, 1000, count, count * 256), left);
+            assert_memory_equal(&row, &single, sizeof row);
+        }
+    }
+}
+
 static void a_gap_in_the_traffic_is_not_made_up_for(void **state)
 {
     (void)state;
@@ -155,6 +170,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_idle_link_passes_a_unit_in_its_occupancy),
         cmocka_unit_test(units_that_are_ready_together_leave_back_to_back),
+        cmocka_unit_test(a_row_of_units_is_claimed_as_its_units_are),
         cmocka_unit_test(a_gap_in_the_traffic_is_not_made_up_for),
         cmocka_unit_test(a_unit_that_is_ready_as_the_link_falls_free_does_not_wait),
         cmocka_unit_test(fan_in_of_k_senders_takes_k_times_the_bytes_over_the_bandwidth),

@@ -67,7 +67,7 @@ static void trains_take_the_time_that_flits_take(void **state)
 {
     (void)state;
     kb_rng rng = {110};
-    uint64_t train_events = 0, flit_events = 0;
+    uint64_t train_events = 0, flit_events = 0, passages = 0, regular = 0;
     for (int i = 0; i < 120; i++) {
         random_sets sets = {.count = 0};
         char chiplets[CHIPLETS_SIZE];
@@ -83,10 +83,13 @@ static void trains_take_the_time_that_flits_take(void **state)
         assert_int_equal(by_train.m->waited, by_flit.m->waited);
         train_events += by_train.sim->events;
         flit_events += by_flit.sim->events;
+        passages += by_train.m->passages;
+        regular += by_train.m->regular_passages;
         bed_close(&by_train);
         bed_close(&by_flit);
     }
     assert_true(train_events < flit_events);
+    assert_true(regular > 1000 && passages - regular > 1000); /* in a rhythm; flit by flit */
 }
 
 /* Request or start, last arrival, completion. */

@@ -148,11 +148,16 @@ kb_gemm_tile kb_pe_gemm_tile(const kb_machine *m);
  * reading them. */
 void kb_pe_settle(kb_pe *pe);
 
-/* Claim the read port now, for others than tiles that are fed. */
-static inline kb_time kb_pe_claim_fetch(kb_pe *pe, kb_time time, uint64_t bytes)
+/* The read port, to be claimed now by others than tiles that are fed. */
+static inline kb_link *kb_pe_fetch_port(kb_pe *pe)
 {
     if (pe->m->sim->now < pe->all_fed) kb_pe_settle(pe);
-    return kb_link_claim(&pe->fetch, pe->m->sim->now, time, bytes);
+    return &pe->fetch;
+}
+
+static inline kb_time kb_pe_claim_fetch(kb_pe *pe, kb_time time, uint64_t bytes)
+{
+    return kb_link_claim(kb_pe_fetch_port(pe), pe->m->sim->now, time, bytes);
 }
 
 /* Time of one tile; `last` tiles of an accumulation pay the pipeline depth. */

@@ -78,25 +78,40 @@ static void receive(kb_sim *sim, void *object, uint64_t arg)
     kb_txn_written(t, end);
 }
 
-/* A read: its flits through the read port, one after another. */
+/* The flits of a read through the read port, one after another; first those that are full. */
+static void release_through_port(kb_tcm *tcm, kb_txn *t)
+{
+    const kb_tcm_config *config = kb_machine_config(t->m, KB_PE_TCM);
+    kb_link *port = kb_pe_fetch_port(tcm->pe);
+    kb_time now = t->m->sim->now, time = config->read_flit;
+    uint32_t full = kb_txn_full_flits(t);
+    if (full) {
+        kb_txn_release(
+            t, 0, kb_link_claim_row(port, now, time, time, full, (uint64_t)full * t->flit_bytes));
+        kb_txn_release_regularly(t, 1, full, 1, time);
+        tcm->read_busy += full * time;
+    }
+    for (uint32_t flit = full; flit < t->flits; flit++) {
+        uint32_t bytes = kb_txn_flit_bytes(t, flit);
+        time =
+            bytes == t->flit_bytes ? config->read_flit : kb_time_transfer(bytes, config->read_gbs);
+        kb_txn_release(t, flit, kb_link_claim(port, now, time, bytes));
+        tcm->read_busy += time;
+    }
+}
+
 static void request(kb_device *device, kb_txn *t)
 {
     kb_tcm *tcm = (kb_tcm *)device;
-    const kb_tcm_config *config = kb_machine_config(t->m, KB_PE_TCM);
-    bool charged = t->request.requester != tcm->pe->dma_node;
-    kb_time when = t->m->sim->now;
-    for (uint32_t flit = 0; flit < t->flits; flit++) {
-        uint32_t bytes = kb_txn_flit_bytes(t, flit);
-        kb_time time =
-            bytes == t->flit_bytes ? config->read_flit : kb_time_transfer(bytes, config->read_gbs);
-        if (charged) {
-            when = kb_pe_claim_fetch(tcm->pe, time, bytes);
-            tcm->read_busy += time;
-        }
-        kb_txn_release(t, flit, when);
+    uint64_t bytes = t->request.rows * t->request.row_bytes;
+    tcm->bytes_read += bytes;
+    if (t->request.requester != tcm->pe->dma_node) {
+        release_through_port(tcm, t);
+        return;
     }
-    tcm->bytes_read += t->request.rows * t->request.row_bytes;
-    if (!charged) tcm->bytes_uncharged += t->request.rows * t->request.row_bytes;
+    tcm->bytes_uncharged += bytes;
+    kb_txn_release(t, 0, t->m->sim->now);
+    kb_txn_release_regularly(t, 1, t->flits, 1, 0);
 }
 
 static kb_moved moved(const kb_device *device)
