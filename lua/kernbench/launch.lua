@@ -1,6 +1,7 @@
 --- Kernel launches: who runs a kernel, and what it is given. torch.launch is what this returns.
 local core = require "kernbench.core"
 local check_host, fail = core.check_host, core.raise
+local placements = require "kernbench.placement"
 local runtime = require "kernbench.runtime"
 local tensors = require "kernbench.tensor"
 
@@ -61,12 +62,14 @@ local function in_order(masks)
   return targets
 end
 
+-- All that hold a part of a placement.
+local function add_holders(masks, sip, placement)
+  for cube, mask in pairs(placement:masks()) do add(masks, sip, cube, mask) end -- the order does not matter
+end
+
 -- PEs with nothing of a padded tensor do not take part.
 local function leave_out(masks, tensor)
-  local holders = {}
-  for _, shard in ipairs(tensor.shards) do
-    holders[shard.cube] = (holders[shard.cube] or 0) | (1 << shard.pe)
-  end
+  local holders = tensor.placement:masks()
   for _, cubes in pairs(masks) do -- the order does not matter
     for cube, mask in pairs(cubes) do cubes[cube] = mask & (holders[cube] or 0) end
   end
@@ -75,9 +78,7 @@ end
 -- Those that hold a part of one of the tensors.
 local function holders_of(given)
   local masks = {}
-  for _, tensor in ipairs(given) do
-    for _, shard in ipairs(tensor.shards) do add(masks, shard.sip, shard.cube, 1 << shard.pe) end
-  end
+  for _, tensor in ipairs(given) do add_holders(masks, tensor.sip, tensor.placement) end
   for _, tensor in ipairs(given) do
     if tensor.dp.pad then leave_out(masks, tensor) end
   end
@@ -95,17 +96,30 @@ local function coordinate(entry, field, limit, default)
   return value
 end
 
+-- All PEs of the SIPs of the tensors.
+local function everybody(masks, given, home)
+  local machine = runtime.machine
+  for _, tensor in ipairs(#given > 0 and given or { { sip = home } }) do
+    for cube = 0, masks[tensor.sip] and -1 or machine.cubes - 1 do
+      add(masks, tensor.sip, cube, (1 << machine.pes) - 1)
+    end
+  end
+  return masks
+end
+
 -- Those that the caller lists, or "all" of the SIPs of the tensors.
 local function listed(pes, given)
   local machine, masks = runtime.machine, {}
   local home = given[1] and given[1].sip or runtime.device
   if pes == "all" then
-    for _, sip in ipairs(#given > 0 and given or { { sip = home } }) do
-      for cube = 0, machine.cubes - 1 do add(masks, sip.sip, cube, (1 << machine.pes) - 1) end
-    end
-    return masks
+    return everybody(masks, given, home)
   elseif type(pes) ~= "table" or #pes == 0 then
     fail('torch.launch: pes: expected "all" or a list of {sip =, cube =, pe =}')
+  end
+  local placement, sip = placements.of_shards(pes)
+  if placement then
+    add_holders(masks, sip, placement)
+    return masks
   end
   for _, entry in ipairs(pes) do
     if type(entry) ~= "table" then

@@ -113,6 +113,11 @@ function Engine:stats() end
 ---@return table[] name, sip, pes, sent_ns, start_ns, end_ns, completed_ns, failed, errors
 function Engine:launches() end
 
+---What tensors of a placement are made from.
+---@param placement kernbench.Placement
+---@return userdata
+function Engine:placement(placement) end
+
 ---@return kernbench.DeviceTensor
 function Engine:tensor(description) end
 

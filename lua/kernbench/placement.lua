@@ -1,13 +1,16 @@
 --- Placements: dp.lua's answers, kept. Tensors of the same shape and policy share one, and what is made of it;
 --- a model has thousands of tensors on hundreds of PEs, and few placements.
 local dp = require "kernbench.dp"
+local fail = require("kernbench.core").raise
 
 local M = {}
 
 ---@class kernbench.Placement
 ---@field pieces table[] {start = {...}, extent = {...}}
 ---@field flat integer[] cube, pe, piece (from 0), cube, pe, piece, ...
----@field private shape integer[]
+---@field shape integer[]
+---@field private raw userdata? the same for engines
+---@field private holders table<integer, integer>? by cube
 ---@field private lists table<integer, table[]> shards as users see them, by SIP and bytes of an element
 local Placement = {}
 Placement.__index = Placement
@@ -51,6 +54,25 @@ function M.of(shape, policy, machine)
   return placement
 end
 
+--- What engines make tensors from.
+---@param engine table
+---@return userdata
+function Placement:raw_of(engine)
+  self.raw = self.raw or engine:placement(self)
+  return self.raw
+end
+
+--- The PEs that hold a part, as masks by cube. Not to be changed.
+---@return table<integer, integer>
+function Placement:masks()
+  if not self.holders then
+    local masks, flat = {}, self.flat
+    for i = 1, #flat, 3 do masks[flat[i]] = (masks[flat[i]] or 0) | 1 << flat[i + 1] end
+    self.holders = masks
+  end
+  return self.holders
+end
+
 local function count(extents)
   local n = 1
   for _, extent in ipairs(extents) do n = n * extent end
@@ -66,7 +88,9 @@ local function describe(placement, sip, item)
     shards[#shards + 1] = { sip = sip, cube = flat[i], pe = flat[i + 1], start = piece.start,
       extent = piece.extent, offset_bytes = offset * item, nbytes = count(piece.extent) * item }
   end
-  return shards
+  return setmetatable(shards, { shards_of = placement, sip = sip, __newindex = function()
+    fail("t.shards is shared by all tensors that lie alike; change a copy of it")
+  end })
 end
 
 --- The parts on a SIP as users see them; offset_bytes counts within the tensor's elements in row-major order. All
@@ -80,6 +104,17 @@ function Placement:shards(sip, item)
     self.lists[key] = describe(self, sip, item)
   end
   return self.lists[key]
+end
+
+--- Whose shards a list is, and on which SIP; nil if it is not what Placement:shards returned.
+---@param list table
+---@return kernbench.Placement?
+---@return integer?
+function M.of_shards(list)
+  local meta = getmetatable(list)
+  if type(meta) == "table" and getmetatable(meta.shards_of) == Placement then
+    return meta.shards_of, meta.sip
+  end
 end
 
 return M

@@ -69,7 +69,7 @@ local function make(call, wanted)
       tensors.shape_text(wanted.shape), placement))
   end
   local description = { call = call, name = wanted.name, sip = runtime.device, dtype = wanted.dtype,
-    memory = wanted.memory, shape = wanted.shape, pieces = placement.pieces, shards = placement.flat,
+    memory = wanted.memory, shape = wanted.shape, placement = placement:raw_of(engine),
     padded = dp.is_padded_by_rows(wanted.dp) }
   local raw = engine:tensor(description)
   if not raw then

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bind/b_np.h"
+#include "bind/b_placement.h"
 #include "bind/b_select.h"
 #include "bind/bind.h"
 #include "engine/host_work.h"
@@ -40,65 +41,6 @@ static int tensor_gc(lua_State *L)
 }
 
 /* ---- reading the description ---- */
-
-static void read_extents(lua_State *L, const char *key, int rank, size_t *out)
-{
-    lua_getfield(L, -1, key);
-    luaL_checktype(L, -1, LUA_TTABLE);
-    for (int d = 0; d < rank; d++) {
-        lua_rawgeti(L, -1, d + 1);
-        out[d] = (size_t)luaL_checkinteger(L, -1);
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-}
-
-/* pieces = {{start = {...}, extent = {...}}, ...}, into memory that Lua owns. */
-static kb_tensor_piece *read_pieces(lua_State *L, int rank, uint32_t *count)
-{
-    lua_getfield(L, 2, "pieces");
-    luaL_checktype(L, -1, LUA_TTABLE);
-    lua_Unsigned n = lua_rawlen(L, -1);
-    int list = lua_gettop(L);
-    kb_tensor_piece *pieces = lua_newuserdatauv(L, (n + 1) * sizeof *pieces, 0);
-    memset(pieces, 0, (n + 1) * sizeof *pieces);
-    for (lua_Unsigned i = 0; i < n; i++) {
-        lua_rawgeti(L, list, (lua_Integer)i + 1);
-        luaL_checktype(L, -1, LUA_TTABLE);
-        read_extents(L, "start", rank, pieces[i].start);
-        read_extents(L, "extent", rank, pieces[i].extent);
-        lua_pop(L, 1);
-    }
-    *count = (uint32_t)n;
-    return pieces;
-}
-
-static lua_Integer integer_at(lua_State *L, int table, lua_Integer i)
-{
-    lua_rawgeti(L, table, i);
-    lua_Integer value = luaL_checkinteger(L, -1);
-    lua_pop(L, 1);
-    return value;
-}
-
-/* shards = {cube, pe, piece, cube, pe, piece, ...}: flat, pieces from 0. */
-static kb_shard *read_shards(lua_State *L, uint32_t *count)
-{
-    lua_getfield(L, 2, "shards");
-    luaL_checktype(L, -1, LUA_TTABLE);
-    lua_Unsigned n = lua_rawlen(L, -1) / 3;
-    int list = lua_gettop(L);
-    kb_shard *shards = lua_newuserdatauv(L, (n + 1) * sizeof *shards, 0);
-    memset(shards, 0, (n + 1) * sizeof *shards);
-    for (lua_Unsigned i = 0; i < n; i++) {
-        lua_Integer at = (lua_Integer)i * 3;
-        shards[i].cube = (int)integer_at(L, list, at + 1);
-        shards[i].pe = (int)integer_at(L, list, at + 2);
-        shards[i].piece = (uint32_t)integer_at(L, list, at + 3);
-    }
-    *count = (uint32_t)n;
-    return shards;
-}
 
 static kb_memory_kind read_memory(lua_State *L)
 {
@@ -167,8 +109,21 @@ static lua_tensor *push_tensor(lua_State *L, kb_lua_engine *engine)
     return box;
 }
 
-/* engine:tensor{call, name, sip, dtype, memory, shape, pieces, shards, padded, last_try}: allocates
- * and maps; waits. Returns nothing when there is no room and last_try is not set: launches that
+/* Which pieces there are and who holds them. The placement stays where it is, in the table. */
+static void read_placement(lua_State *L, kb_tensor_desc *desc)
+{
+    lua_getfield(L, 2, "placement");
+    const kb_lua_placement *placement = kb_check_placement(L, -1);
+    luaL_argcheck(L, placement->rank == desc->rank, 2, "the placement is of another shape");
+    desc->pieces = placement->pieces;
+    desc->piece_count = placement->piece_count;
+    desc->shards = placement->shards;
+    desc->shard_count = placement->shard_count;
+    lua_pop(L, 1);
+}
+
+/* engine:tensor{call, name, sip, dtype, memory, shape, placement, padded, last_try}: allocates and
+ * maps; waits. Returns nothing when there is no room and last_try is not set: launches that
  * nobody has waited for hold on to their tensors. */
 static int tensor_create(lua_State *L)
 {
@@ -192,8 +147,7 @@ static int tensor_create(lua_State *L)
     desc.memory = read_memory(L);
     lua_getfield(L, 2, "padded");
     desc.padded = lua_toboolean(L, -1);
-    desc.pieces = read_pieces(L, desc.rank, &desc.piece_count);
-    desc.shards = read_shards(L, &desc.shard_count);
+    read_placement(L, &desc);
 
     lua_tensor *box = push_tensor(L, engine);
     kb_err err = {0};
@@ -407,10 +361,12 @@ static const luaL_Reg methods[] = {{"can_wait", tensor_can_wait}, {"write", tens
                                    {"free", tensor_free},         {"is_freed", tensor_is_freed},
                                    {"get_name", tensor_name},     {NULL, NULL}};
 
-const luaL_Reg kb_tensor_engine_methods[] = {{"tensor", tensor_create}, {NULL, NULL}};
+const luaL_Reg kb_tensor_engine_methods[] = {
+    {"tensor", tensor_create}, {"placement", kb_placement_create}, {NULL, NULL}};
 
 void kb_tensor_open(lua_State *L)
 {
+    kb_placement_open(L);
     luaL_newmetatable(L, TENSOR);
     lua_newtable(L);
     luaL_setfuncs(L, methods, 0);

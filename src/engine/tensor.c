@@ -57,6 +57,13 @@ static int by_place(const void *a, const void *b)
     return p->cube != q->cube ? p->cube - q->cube : p->pe - q->pe;
 }
 
+static bool is_sorted(const kb_tensor *t)
+{
+    for (uint32_t s = 1; s < t->shard_count; s++)
+        if (by_place(&t->shards[s - 1], &t->shards[s]) > 0) return false;
+    return true;
+}
+
 static int check_distinct(const kb_tensor *t, kb_err *err)
 {
     for (uint32_t s = 1; s < t->shard_count; s++)
@@ -165,7 +172,7 @@ static kb_tensor *blank(kb_engine *engine, const kb_tensor_desc *desc)
     memcpy(t->pieces, desc->pieces, desc->piece_count * sizeof *t->pieces);
     t->shards = kb_xmalloc(desc->shard_count * sizeof *t->shards);
     memcpy(t->shards, desc->shards, desc->shard_count * sizeof *t->shards);
-    qsort(t->shards, t->shard_count, sizeof *t->shards, by_place);
+    if (!is_sorted(t)) qsort(t->shards, t->shard_count, sizeof *t->shards, by_place);
     for (uint32_t s = 0; s < t->shard_count; s++) {
         t->shards[s].pa = (kb_paddr){UINT64_MAX};
         t->shards[s].shared = false;
@@ -192,11 +199,11 @@ int kb_tensor_create(kb_engine *engine, const kb_tensor_desc *desc, kb_tensor **
     return KB_OK;
 }
 
-/* `unmap`: the machine goes on. */
-static void destroy(kb_tensor *t, bool unmap)
+/* The machine goes on: what the tensor has of it is free again. */
+static void give_back(kb_tensor *t)
 {
     kb_engine *engine = t->engine;
-    if (unmap) kb_tensor_forget_maps(t);
+    kb_tensor_forget_maps(t);
     for (uint32_t s = 0; s < t->shard_count; s++) {
         const kb_shard *shard = &t->shards[s];
         if (shard->shared || shard->pa.bits == UINT64_MAX) continue;
@@ -205,6 +212,11 @@ static void destroy(kb_tensor *t, bool unmap)
         kb_device_memory_give(engine, &place, shard->pa);
     }
     if (t->va.bits) kb_vaspace_give(&engine->va, t->va, NULL);
+}
+
+static void destroy(kb_tensor *t)
+{
+    kb_engine *engine = t->engine;
     if (t->prev)
         t->prev->next = t->next;
     else
@@ -222,12 +234,14 @@ void kb_tensor_destroy(kb_tensor *t)
 {
     if (!t) return;
     t->doomed = true;
-    if (!t->users) destroy(t, true);
+    if (t->users) return;
+    give_back(t);
+    destroy(t);
 }
 
 void kb_tensor_free_all(kb_engine *engine)
 {
-    while (engine->tensors) destroy(engine->tensors, false);
+    while (engine->tensors) destroy(engine->tensors);
 }
 
 void kb_tensor_use(kb_tensor *t)
@@ -238,7 +252,7 @@ void kb_tensor_use(kb_tensor *t)
 void kb_tensor_unuse(kb_tensor *t)
 {
     assert(t->users > 0);
-    if (--t->users == 0 && t->doomed) destroy(t, true);
+    if (--t->users == 0 && t->doomed) kb_tensor_destroy(t);
 }
 
 /* ---- who holds what ---- */

@@ -192,6 +192,30 @@ function TestPlacements:test_shards_are_described_once_for_a_sip_and_an_element_
   lu.assertEquals({ wide.sip, wide.offset_bytes, wide.nbytes }, { 0, 14 * 4, 4 * 2 * 4 })
 end
 
+function TestPlacements:test_holders_are_the_pes_of_the_shards()
+  for _, options in ipairs { {}, { num_pes = 3 }, { cube = "row_wise", pe = "row_wise", pad = true } } do
+    local placement, expected = placements.of({ 10, 8 }, dp.policy(options), MACHINE), {}
+    for _, shard in ipairs(placement:shards(0, 1)) do
+      expected[shard.cube] = (expected[shard.cube] or 0) | 1 << shard.pe
+    end
+    lu.assertEquals(placement:masks(), expected)
+  end
+end
+
+function TestPlacements:test_a_list_of_shards_is_known_and_not_added_to()
+  local placement = placements.of({ 10 }, dp.policy { num_cubes = 1 }, MACHINE)
+  local list = placement:shards(1, 4)
+  local found, sip = placements.of_shards(list)
+  lu.assertIs(found, placement)
+  lu.assertEquals(sip, 1)
+  lu.assertStrContains(message_of(table.insert, list, { cube = 1, pe = 0 }), "change a copy of it")
+  local copy = table.move(list, 1, #list, 1, {})
+  copy[#copy + 1] = { sip = 1, cube = 1, pe = 0 }
+  for _, other in ipairs { copy, {}, setmetatable({}, { __metatable = "none" }), setmetatable({}, {}) } do
+    lu.assertNil(placements.of_shards(other))
+  end
+end
+
 local TestErrors = {}
 
 function TestErrors:test_grids_that_make_no_sense()
