@@ -11,13 +11,18 @@
  * is closed. */
 struct kb_depot {
     kb_pool pool;             /* the owner's */
+    const char *owner;        /* its `here` */
     _Atomic(void *) returned; /* blocks on their way back to it, linked through their first words */
     bool closed;
 };
 
+/* Its address is another one in every thread. */
+static _Thread_local const char here;
+
 kb_depot *kb_depot_create(size_t block_size)
 {
     kb_depot *depot = kb_xmalloc(sizeof *depot);
+    depot->owner = &here;
     kb_pool_init(&depot->pool, block_size);
     atomic_init(&depot->returned, NULL);
     depot->closed = false;
@@ -65,7 +70,8 @@ void kb_depot_give_own(kb_depot *depot, void *block)
 
 void kb_depot_give(kb_depot *depot, void *block)
 {
-    if (depot->closed) {
+    /* What the owner gives back it takes next, while it is still in its caches. */
+    if (depot->owner == &here || depot->closed) {
         kb_depot_give_own(depot, block);
         return;
     }

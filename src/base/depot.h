@@ -13,7 +13,7 @@ typedef struct kb_depot kb_depot;
 kb_depot *kb_depot_create(size_t block_size);
 void kb_depot_close(kb_depot *depot);
 
-/* For the owner. */
+/* For the owner: the thread that created it. */
 void *kb_depot_take(kb_depot *depot);
 void kb_depot_give_own(kb_depot *depot, void *block);
 

@@ -36,7 +36,8 @@ int kb_engine_create(kb_engine **out, const kb_engine_options *options, kb_err *
     kb_spec_source source = {options->topology, options->sets, options->set_count, sections,
                              section_count};
     engine->data = options->data;
-    kb_pool_init(&engine->op_pool, sizeof(kb_op));
+    kb_pool_init(&engine->op_pool, (sizeof(kb_op) + 63) / 64 * 64);
+    kb_pool_init(&engine->proc_pool, sizeof(kb_proc));
     kb_pool_init(&engine->comm_pool, sizeof(kb_comm));
     engine->tiles = kb_depot_create(sizeof(kb_tile));
     engine->values = kb_depot_create(sizeof(kb_value));
@@ -59,11 +60,6 @@ void kb_engine_destroy(kb_engine *engine)
     kb_kernel_free_all(engine);
     kb_host_work_drop_all(engine);
     kb_tensor_free_all(engine);
-    for (kb_proc *proc = engine->procs; proc;) {
-        kb_proc *next = proc->next;
-        free(proc);
-        proc = next;
-    }
     kb_launch_free_all(engine);
     kb_ipcq_free_all(engine);
     kb_oplog_destroy(engine->log);
@@ -74,6 +70,7 @@ void kb_engine_destroy(kb_engine *engine)
     kb_sim_destroy(engine->sim);
     kb_pool_fini(&engine->op_pool);
     kb_pool_fini(&engine->comm_pool);
+    kb_pool_fini(&engine->proc_pool);
     kb_depot_close(engine->tiles);
     kb_depot_close(engine->values);
     kb_spec_destroy(engine->spec);

@@ -110,7 +110,7 @@ kb_op *kb_op_create(kb_proc *proc, const char *what)
 {
     kb_engine *engine = proc->engine;
     kb_op *op = kb_pool_take(&engine->op_pool);
-    memset(op, 0, offsetof(kb_op, log.move) + sizeof op->log.move);
+    memset(op, 0, offsetof(kb_op, composite));
     op->refs = 2; /* the issuer's, and the operation's own until it completes */
     op->engine = engine;
     op->proc = proc;
@@ -122,6 +122,14 @@ kb_op *kb_op_create(kb_proc *proc, const char *what)
     engine->ops = op;
     kb_completion_init(&op->done, 1);
     return op;
+}
+
+kb_log_entry *kb_op_begin_log(kb_op *op, kb_log_op what)
+{
+    memset(&op->log, 0, offsetof(kb_log_entry, move) + sizeof op->log.move);
+    op->log.op = what;
+    op->logs = true;
+    return &op->log;
 }
 
 kb_op *kb_op_retain(kb_op *op)
@@ -150,7 +158,7 @@ void kb_op_release(kb_op *op)
     release_held(op);
     free(op->steps);
     kb_vec_free(&op->pieces);
-    kb_log_entry_fini(&op->log);
+    if (op->logs) kb_log_entry_fini(&op->log);
     if (op->comm) kb_pool_give(&engine->comm_pool, op->comm);
     free(op->failure);
     kb_pool_give(&engine->op_pool, op);
@@ -232,7 +240,7 @@ void kb_op_complete(kb_sim *sim, void *object, uint64_t arg)
     kb_proc *proc = op->proc;
     leave_process(op);
     record(op);
-    if (op->engine->data && proc && !op->in_effect) {
+    if (op->logs && op->engine->data && proc && !op->in_effect) {
         op->log.started = op->dispatched;
         op->log.ended = op->ended;
         kb_op_log(op->engine, op->pe, &op->log);
@@ -283,4 +291,5 @@ void kb_kernel_free_all(kb_engine *engine)
         engine->ops->refs = 1;
         kb_op_release(engine->ops);
     }
+    kb_room_free_all(engine);
 }

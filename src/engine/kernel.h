@@ -50,32 +50,33 @@ typedef struct kb_op_holder {
     bool complete;    /* and from the end of the engine on */
 } kb_op_holder;
 
+/* Thousands are under way, so what every operation uses comes first. */
 typedef struct kb_op {
     uint32_t refs;
+    kb_stage stage; /* in the record of stages; KB_STAGE_COUNT: not there */
+    bool in_effect; /* its numbers are: nothing is left to append to the op log */
+    bool logs;      /* `log` is filled in */
     kb_engine *engine;
-    struct kb_op *prev, *next;           /* under way */
     kb_proc *proc;                       /* null once it has ended */
     struct kb_op *proc_prev, *proc_next; /* under way for that process */
     kb_pe *pe;
     kb_op_holder *holder; /* or null */
     kb_completion done;
+    kb_tile *result; /* or null */
     const char *what;
     kb_time issued;                     /* when pe_cpu could go on */
-    kb_stage stage;                     /* in the record of stages; KB_STAGE_COUNT: not there */
     kb_time dispatched, began, ended;   /* began: of a vector operation, when pe_math took it up */
-    kb_tile *result;                    /* or null */
-    kb_tile *inputs[KB_COMPUTE_INPUTS]; /* held until completion */
+    struct kb_op *prev, *next;          /* under way */
     kb_pieces pieces;                   /* of a load or store: moved to pe_dma at dispatch */
     kb_command_label label;             /* for the record of stages */
+    struct kb_comm *comm;               /* of communication (kernel_ipcq.h), or null */
+    kb_err *failure;                    /* found on the way; whoever waits for it raises it */
+    kb_tile *inputs[KB_COMPUTE_INPUTS]; /* held until completion */
     kb_tile_step *steps;                /* of the composite's epilogue */
     kb_vec(kb_tile *) held;             /* operands of the epilogue, until completion */
-    bool in_effect;       /* its numbers are: nothing is left to append to the op log */
-    struct kb_comm *comm; /* of communication (kernel_ipcq.h), or null */
-    kb_err *failure;      /* found on the way; whoever waits for it raises it */
-    /* Large, and not cleared when an operation is created, which comes as an empty load: who wants
-     * another kind of entry, or a composite, sets all of it. */
-    kb_log_entry log;
+    /* Large, and not cleared when an operation is created: who wants them sets all of them. */
     kb_composite composite;
+    kb_log_entry log;
 } kb_op;
 
 kb_op *kb_op_retain(kb_op *op);

@@ -29,8 +29,8 @@ static void dispatch(kb_sim *sim, void *object, uint64_t operands)
 static int fill_log(kb_op *op, const kb_access *access, const kb_atomic_operands *operands,
                     kb_err *err)
 {
-    op->log = (kb_log_entry){.op = KB_LOG_ATOMIC};
     if (!op->engine->data) return KB_OK;
+    *kb_op_begin_log(op, KB_LOG_ATOMIC) = (kb_log_entry){.op = KB_LOG_ATOMIC};
     op->log.atomic.op = operands->op;
     op->log.atomic.value = kb_value_retain(operands->value);
     op->log.atomic.compare = kb_value_retain(operands->compare);

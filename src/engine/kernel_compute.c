@@ -76,6 +76,7 @@ int kb_kernel_compute(kb_proc *proc, kb_compute *c, kb_tile *const inputs[KB_COM
     status = kb_tile_create(proc, c->dtype, c->rank, c->shape, what, &op->result, err);
     if (status) return kb_op_abandon(op, status);
     for (int i = 0; i < c->in_count; i++) op->inputs[i] = kb_tile_retain(inputs[i]);
+    if (proc->engine->data) kb_op_begin_log(op, KB_LOG_LOAD); /* and no other, if it is known */
     status = know_or_log(proc->engine, &op->log, c, op->result->value, err);
     if (status) return kb_op_abandon(op, status);
     op->in_effect = op->result->value->known;

@@ -314,8 +314,8 @@ int kb_kernel_put(kb_proc *proc, kb_pe *target, const kb_piece *to, kb_tile *til
     op->comm->target = target;
     op->inputs[0] = kb_tile_retain(tile);
     kb_vec_push(&op->pieces, *to);
-    op->log.op = KB_LOG_STORE;
     if (op->engine->data) {
+        kb_op_begin_log(op, KB_LOG_STORE);
         op->in_effect = false;
         op->log.move.value = kb_value_retain(tile->value);
         kb_vec_push(&op->log.move.pieces, *to);

@@ -38,8 +38,9 @@ void kb_op_copy_pieces(kb_pieces *to, const kb_pieces *from)
     if (from->count) memcpy(to->data, from->data, from->count * sizeof *from->data);
 }
 
-static int fill_log(kb_op *op, const kb_access *access, kb_value *value, kb_err *err)
+static int fill_log(kb_op *op, const kb_access *access, int direction, kb_value *value, kb_err *err)
 {
+    kb_op_begin_log(op, direction == KB_DMA_READ ? KB_LOG_LOAD : KB_LOG_STORE);
     op->log.move.value = kb_value_retain(value);
     op->log.move.other = kb_value_retain(access->other);
     kb_op_copy_pieces(&op->log.move.pieces, &op->pieces);
@@ -51,9 +52,8 @@ static int issue_move(kb_op *op, const kb_access *access, int direction, kb_valu
 {
     int status = kb_op_translate(op, access, err);
     if (status) return kb_op_abandon(op, status);
-    op->log.op = direction == KB_DMA_READ ? KB_LOG_LOAD : KB_LOG_STORE;
     op->stage = direction == KB_DMA_READ ? KB_STAGE_DMA_IN : KB_STAGE_DMA_WB;
-    if (op->engine->data) status = fill_log(op, access, value, err);
+    if (op->engine->data) status = fill_log(op, access, direction, value, err);
     if (status) return kb_op_abandon(op, status);
     kb_op_issue(op, dispatch_move, (uint64_t)direction);
     return KB_OK;

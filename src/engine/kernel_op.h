@@ -7,6 +7,9 @@
 /* `what` is static text. Two references: the issuer's and the operation's own. */
 kb_op *kb_op_create(kb_proc *proc, const char *what);
 
+/* It begins to fill in what is to be appended to the op log: an entry whose `move` is empty. */
+kb_log_entry *kb_op_begin_log(kb_op *op, kb_log_op what);
+
 /* Drop an operation that is not issued after all; returns `status`. */
 int kb_op_abandon(kb_op *op, int status);
 
@@ -17,6 +20,7 @@ void kb_op_issue(kb_op *op, kb_event_fn dispatch, uint64_t arg);
 int kb_room_take(kb_proc *proc, uint64_t bytes, uint64_t *addr, kb_err *err);
 void kb_room_give(kb_proc *proc, uint64_t addr, uint64_t bytes);
 void kb_room_return_kept(kb_proc *proc);
+void kb_room_free_all(kb_engine *engine);
 
 /* Append an entry of a PE to the op log. */
 void kb_op_log(kb_engine *engine, const kb_pe *pe, kb_log_entry *entry);

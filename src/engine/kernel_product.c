@@ -66,8 +66,8 @@ static bool reads_memory(kb_log_entry *entry)
  * pipeline is simulated. If they go to memory, the store is left for the end. */
 static void log_ahead(kb_op *op)
 {
+    if (!op->engine->data || reads_memory(&op->log)) return;
     kb_log_entry product = op->log;
-    if (!op->engine->data || reads_memory(&product)) return;
     kb_matrix *out = &product.gemm.out;
     op->log = (kb_log_entry){.op = KB_LOG_STORE};
     if (out->value) {
@@ -181,7 +181,8 @@ int kb_kernel_product(kb_proc *proc, const kb_product *p, kb_op **out, kb_err *e
                        .acc_bytes = p->acc ? (uint32_t)kb_dtype_size(p->acc->value->dtype) : 0,
                        .done = kb_op_complete,
                        .object = op};
-    op->log = (kb_log_entry){.op = KB_LOG_GEMM};
+    if (op->engine->data || p->step_count)
+        *kb_op_begin_log(op, KB_LOG_GEMM) = (kb_log_entry){.op = KB_LOG_GEMM};
     int status = p->step_count ? add_epilogue(op, p, err) : KB_OK;
     if (!status) status = kb_composite_check(&op->composite, err);
     if (status) return kb_op_abandon(op, status);

@@ -14,7 +14,7 @@ static void forget(kb_proc *proc)
     else
         engine->procs = proc->next;
     if (proc->next) proc->next->prev = proc->prev;
-    free(proc);
+    kb_pool_give(&engine->proc_pool, proc);
 }
 
 void kb_proc_wake(kb_sim *sim, void *object, uint64_t arg)
@@ -34,7 +34,7 @@ void kb_proc_wake(kb_sim *sim, void *object, uint64_t arg)
 kb_proc *kb_proc_create(kb_engine *engine, kb_proc_kind kind, void (*resume)(kb_proc *proc),
                         void *user)
 {
-    kb_proc *proc = kb_xcalloc(1, sizeof *proc);
+    kb_proc *proc = kb_pool_take(&engine->proc_pool);
     *proc = (kb_proc){.engine = engine,
                       .kind = kind,
                       .next = engine->procs,
