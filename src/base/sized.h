@@ -4,6 +4,8 @@
 #ifndef KB_BASE_SIZED_H
 #define KB_BASE_SIZED_H
 
+#include <stdlib.h>
+
 #include "base/pool.h"
 
 enum { KB_SIZED_STEP = 16, KB_SIZED_LARGEST = 2048 };
@@ -17,9 +19,32 @@ void kb_sized_init(kb_sized *sized);
 /* Everything that came from the pools is gone. */
 void kb_sized_fini(kb_sized *sized);
 
-/* A block of `size` bytes with what was in `block` of `old_size`, as far as it fits; that is given
- * back. `block` may be null, `size` 0: then nothing is returned. NULL when memory has run out, and
- * then nothing has changed; that does not happen to blocks that shrink. */
-void *kb_sized_realloc(kb_sized *sized, void *block, size_t old_size, size_t size);
+/* The pool for a size above 0, if there is one. */
+static inline kb_pool *kb_sized_pool(kb_sized *sized, size_t size)
+{
+    return size > KB_SIZED_LARGEST ? NULL : &sized->pools[(size - 1) / KB_SIZED_STEP];
+}
+
+/* A block of a size above 0; NULL when memory has run out. */
+static inline void *kb_sized_take(kb_sized *sized, size_t size)
+{
+    kb_pool *pool = kb_sized_pool(sized, size);
+    if (!pool) return malloc(size);
+    return pool->free || kb_pool_try_grow(pool) ? kb_pool_take(pool) : NULL;
+}
+
+static inline void kb_sized_give(kb_sized *sized, void *block, size_t size)
+{
+    kb_pool *pool = kb_sized_pool(sized, size);
+    if (pool)
+        kb_pool_give(pool, block);
+    else
+        free(block);
+}
+
+/* A block of `size` with what was in `block` of `old_size`, as far as it fits; that is given back.
+ * NULL when memory has run out, and then nothing has changed; that does not happen to blocks that
+ * shrink. */
+void *kb_sized_resize(kb_sized *sized, void *block, size_t old_size, size_t size);
 
 #endif

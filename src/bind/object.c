@@ -46,26 +46,61 @@ static size_t with_word(size_t size)
     return size == RELEASED_SIZE ? sizeof(released) : size;
 }
 
+#ifdef PLAIN_BLOCKS
+
+static void *take(void *memory, size_t size)
+{
+    (void)memory;
+    return malloc(size);
+}
+
+static void give(void *memory, void *block, size_t size)
+{
+    (void)memory;
+    (void)size;
+    free(block);
+}
+
 static void *resize(void *memory, void *block, size_t old_size, size_t size)
 {
-#ifdef PLAIN_BLOCKS
     (void)memory;
     (void)old_size;
-    if (size) return realloc(block, size);
-    free(block);
-    return NULL;
-#else
-    return kb_sized_realloc(memory, block, old_size, size);
-#endif
+    return realloc(block, size);
 }
+
+#else
+
+static void *take(void *memory, size_t size)
+{
+    return kb_sized_take(memory, size);
+}
+
+static void give(void *memory, void *block, size_t size)
+{
+    kb_sized_give(memory, block, size);
+}
+
+static void *resize(void *memory, void *block, size_t old_size, size_t size)
+{
+    return kb_sized_resize(memory, block, old_size, size);
+}
+
+#endif
 
 void *kb_object_allocate(void *memory, void *block, size_t old_size, size_t size)
 {
-    if (block && old_size == RELEASED_SIZE) {
+    released *made;
+    if (!block) {
+        if (!size) return NULL;
+        made = take(memory, with_word(size));
+    } else if (!size) {
         released *r = block;
-        if (r->release) r->release(r->object);
+        if (old_size == RELEASED_SIZE && r->release) r->release(r->object);
+        give(memory, block, with_word(old_size));
+        return NULL;
+    } else {
+        made = resize(memory, block, with_word(old_size), with_word(size));
     }
-    released *made = resize(memory, block, with_word(old_size), with_word(size));
     if (made && size == RELEASED_SIZE) made->release = NULL;
     return made;
 }
