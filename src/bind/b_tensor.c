@@ -8,25 +8,26 @@
 #include "bind/bind.h"
 #include "engine/host_work.h"
 
-#define TENSOR "kernbench.device_tensor"
-#define WORK   "kernbench.host_work"
+#define WORK "kernbench.host_work"
 
 typedef kb_lua_tensor lua_tensor;
 
+static const kb_object_kind TENSOR = {"kernbench.device_tensor", KB_SLOT_TENSOR, NULL};
+
 const kb_lua_tensor *kb_tensor_box(lua_State *L, int index)
 {
-    return luaL_checkudata(L, index, TENSOR);
+    return kb_check_kind(L, index, &TENSOR);
 }
 
 kb_tensor *kb_test_tensor(lua_State *L, int index)
 {
-    lua_tensor *box = luaL_testudata(L, index, TENSOR);
+    lua_tensor *box = kb_test_kind(L, index, &TENSOR);
     return box && box->engine->e && !box->freeing ? box->t : NULL;
 }
 
 kb_tensor *kb_check_tensor(lua_State *L, int index)
 {
-    lua_tensor *box = luaL_checkudata(L, index, TENSOR);
+    lua_tensor *box = kb_check_kind(L, index, &TENSOR);
     if (!box->engine->e || !box->t || box->freeing)
         luaL_argerror(L, index, "the tensor has been freed");
     return box->t;
@@ -34,7 +35,7 @@ kb_tensor *kb_check_tensor(lua_State *L, int index)
 
 static int tensor_gc(lua_State *L)
 {
-    lua_tensor *box = luaL_checkudata(L, 1, TENSOR);
+    lua_tensor *box = kb_check_kind(L, 1, &TENSOR);
     if (box->engine && box->engine->e) kb_tensor_destroy(box->t);
     box->t = NULL;
     return 0;
@@ -101,9 +102,8 @@ static int created(lua_State *L, int status, lua_KContext context)
 /* An empty box for a tensor. */
 static lua_tensor *push_tensor(lua_State *L, kb_lua_engine *engine)
 {
-    lua_tensor *box = lua_newuserdatauv(L, sizeof *box, 1);
-    *box = (lua_tensor){.engine = engine};
-    luaL_setmetatable(L, TENSOR);
+    lua_tensor *box = kb_new_object(L, &TENSOR, sizeof *box, 1);
+    box->engine = engine;
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, 1);
     return box;
@@ -331,13 +331,13 @@ static int tensor_free(lua_State *L)
     lua_settop(L, 1);
     lua_work *box = push_work(L);
     box->work = kb_tensor_unmap(t);
-    ((lua_tensor *)lua_touserdata(L, 1))->freeing = true;
+    ((lua_tensor *)kb_check_kind(L, 1, &TENSOR))->freeing = true;
     return wait_for(L, box, KB_WAIT_MESSAGE, "Tensor:free", unmapped);
 }
 
 static int tensor_is_freed(lua_State *L)
 {
-    const lua_tensor *box = luaL_checkudata(L, 1, TENSOR);
+    const lua_tensor *box = kb_check_kind(L, 1, &TENSOR);
     lua_pushboolean(L, !box->engine->e || !box->t || box->freeing);
     return 1;
 }
@@ -367,7 +367,7 @@ const luaL_Reg kb_tensor_engine_methods[] = {
 void kb_tensor_open(lua_State *L)
 {
     kb_placement_open(L);
-    luaL_newmetatable(L, TENSOR);
+    kb_new_kind(L, &TENSOR);
     lua_newtable(L);
     luaL_setfuncs(L, methods, 0);
     lua_setfield(L, -2, "__index");

@@ -1,4 +1,4 @@
-/* Kinds of userdata, for those that every command of a kernel looks at.
+/* Kinds of userdata, for those that every command or instance of a kernel looks at.
  *
  * As luaL_newmetatable and its relatives have them, but an object is preceded by the address of its
  * kind, static data, so that a look at it is enough.
@@ -18,7 +18,8 @@ enum { KB_RELEASED_BYTES = 32 };
 
 /* Where the registry has the metatable; luaL_ref takes positive numbers. */
 typedef enum kb_object_slot {
-    KB_SLOT_TILE = -4,
+    KB_SLOT_TENSOR = -5,
+    KB_SLOT_TILE,
     KB_SLOT_HANDLE,
     KB_SLOT_POINTER,
     KB_SLOT_POINTERS
