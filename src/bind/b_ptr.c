@@ -8,42 +8,127 @@
 
 static const kb_object_kind PTR = {"kernbench.pointer", KB_SLOT_POINTER, NULL};
 
-static bool is_alive(const kb_ptr *ptr)
+/* A pointer in Lua. What arithmetic makes of it, mostly to be dropped at once, shares its sizes.
+ * User value: of one with sizes of its own the tensor, of others the one with the sizes. */
+typedef struct stored {
+    const kb_lua_tensor *owner;
+    kb_tensor *tensor;
+    int64_t at;
+    const size_t *sizes; /* `own`, or those of another: shape, then strides */
+    uint32_t piece;
+    uint8_t dtype, rank;
+    size_t own[];
+} stored;
+
+static bool is_alive(const kb_lua_tensor *owner, const kb_tensor *tensor)
 {
-    return ptr->owner->engine->e && ptr->owner->t == ptr->tensor;
+    return owner->engine->e && owner->t == tensor;
+}
+
+static void check_alive(lua_State *L, const kb_lua_tensor *owner, const kb_tensor *tensor)
+{
+    if (!is_alive(owner, tensor))
+        kb_error(L, "the tensor to which this pointer leads has been freed");
 }
 
 void kb_check_ptr_alive(lua_State *L, const kb_ptr *ptr)
 {
-    if (!is_alive(ptr)) kb_error(L, "the tensor to which this pointer leads has been freed");
+    check_alive(L, ptr->owner, ptr->tensor);
 }
 
-kb_ptr *kb_test_ptr(lua_State *L, int index)
+bool kb_is_ptr(lua_State *L, int index)
 {
-    kb_ptr *ptr = kb_test_kind(L, index, &PTR);
-    if (ptr) kb_check_ptr_alive(L, ptr);
-    return ptr;
+    return kb_test_kind(L, index, &PTR) != NULL;
 }
 
-kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what)
+static void read_sizes(const stored *s, kb_ptr *ptr)
 {
-    kb_ptr *ptr = kb_test_ptr(L, index);
-    if (!ptr)
+    for (int d = 0; d < s->rank; d++) {
+        ptr->shape[d] = s->sizes[d];
+        ptr->stride[d] = s->sizes[s->rank + d];
+    }
+}
+
+bool kb_test_ptr(lua_State *L, int index, kb_ptr *ptr)
+{
+    const stored *s = kb_test_kind(L, index, &PTR);
+    if (!s) return false;
+    check_alive(L, s->owner, s->tensor);
+    ptr->owner = s->owner;
+    ptr->tensor = s->tensor;
+    ptr->piece = s->piece;
+    ptr->at = s->at;
+    ptr->dtype = (kb_dtype)s->dtype;
+    ptr->rank = s->rank;
+    read_sizes(s, ptr);
+    return true;
+}
+
+kb_ptr kb_check_ptr(lua_State *L, int index, const char *what)
+{
+    kb_ptr ptr;
+    if (!kb_test_ptr(L, index, &ptr))
         kb_error(L, "%s: expected a pointer (a tensor argument of the kernel), got %s", what,
                  kb_typename(L, index));
     return ptr;
 }
 
-kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner)
+/* Push the object whose sizes the pointer at the index has. */
+static void push_holder(lua_State *L, int index, const stored *s)
 {
-    kb_ptr *copy = kb_new_object(L, &PTR, sizeof *copy, 1);
-    *copy = *ptr;
-    if (kb_test_kind(L, owner, &PTR))
-        lua_getiuservalue(L, owner, 1);
+    if (s->sizes == s->own)
+        lua_pushvalue(L, index);
     else
+        lua_getiuservalue(L, index, 1);
+}
+
+void kb_push_owner(lua_State *L, int owner)
+{
+    owner = lua_absindex(L, owner);
+    const stored *s = kb_test_kind(L, owner, &PTR);
+    if (s) {
+        push_holder(L, owner, s);
+        lua_getiuservalue(L, -1, 1);
+        lua_remove(L, -2);
+    } else if (kb_test_ptr_block(L, owner)) {
+        lua_getiuservalue(L, owner, 1);
+    } else {
         lua_pushvalue(L, owner);
+    }
+}
+
+void kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner)
+{
+    owner = lua_absindex(L, owner);
+    size_t sizes = 2 * (size_t)ptr->rank;
+    stored *s = kb_new_object(L, &PTR, sizeof *s + sizes * sizeof *s->own, 1);
+    *s = (stored){.owner = ptr->owner,
+                  .tensor = ptr->tensor,
+                  .at = ptr->at,
+                  .sizes = s->own,
+                  .piece = ptr->piece,
+                  .dtype = (uint8_t)ptr->dtype,
+                  .rank = (uint8_t)ptr->rank};
+    for (int d = 0; d < ptr->rank; d++) {
+        s->own[d] = ptr->shape[d];
+        s->own[ptr->rank + d] = ptr->stride[d];
+    }
+    kb_push_owner(L, owner);
     lua_setiuservalue(L, -2, 1);
-    return copy;
+}
+
+bool kb_push_moved_ptr(lua_State *L, int index, int64_t elements)
+{
+    const stored *s = kb_test_kind(L, index, &PTR);
+    int64_t at;
+    check_alive(L, s->owner, s->tensor);
+    if (__builtin_add_overflow(s->at, elements, &at)) return false;
+    stored *moved = kb_new_object(L, &PTR, sizeof *moved, 1);
+    *moved = *s;
+    moved->at = at;
+    push_holder(L, index, s);
+    lua_setiuservalue(L, -2, 1);
+    return true;
 }
 
 /* Push a pointer to a piece, the whole or nothing; `owner` as for kb_push_ptr. */
@@ -181,14 +266,14 @@ void kb_push_sizes(lua_State *L, int rank, const size_t *sizes)
 static int ptr_part(lua_State *L)
 {
     lua_settop(L, 3);
-    const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer:part");
+    kb_ptr ptr = kb_check_ptr(L, 1, "pointer:part");
     int cube = kb_check_int(L, 2, "pointer:part", "cube");
     int pe = kb_check_int(L, 3, "pointer:part", "pe");
-    const kb_tensor *t = ptr->tensor;
+    const kb_tensor *t = ptr.tensor;
     const kb_shard *shard = kb_tensor_shard_of(t, cube, pe);
     if (!shard)
         kb_error(L, "pointer:part: tensor '%s' has no part on cube %d, pe %d", t->name, cube, pe);
-    push_piece(L, *ptr, shard->piece, 1);
+    push_piece(L, ptr, shard->piece, 1);
     return 1;
 }
 
@@ -196,43 +281,43 @@ static int ptr_part(lua_State *L)
 static int ptr_whole(lua_State *L)
 {
     lua_settop(L, 1);
-    const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer:whole");
-    const kb_tensor *t = ptr->tensor;
+    kb_ptr ptr = kb_check_ptr(L, 1, "pointer:whole");
+    const kb_tensor *t = ptr.tensor;
     if (!t->row_major)
         kb_error(L,
                  "pointer:whole: the parts of tensor '%s', one after another, are not the tensor; "
                  "cut it by rows alone: a placement of \"row_wise\" or \"replicate\" for cubes and "
                  "for PEs",
                  t->name);
-    push_piece(L, *ptr, t->piece_count == 1 ? 0 : KB_PTR_WHOLE, 1);
+    push_piece(L, ptr, t->piece_count == 1 ? 0 : KB_PTR_WHOLE, 1);
     return 1;
 }
 
 /* Push where in the tensor begins what the pointer leads to. */
-static void push_offset(lua_State *L, const kb_ptr *ptr)
+static void push_offset(lua_State *L, const kb_tensor *t, uint32_t piece)
 {
-    const kb_tensor_piece *piece = piece_of(ptr);
     size_t start[KB_MAX_RANK] = {0};
-    if (ptr->piece == KB_NO_PIECE) start[0] = ptr->tensor->shape[0];
-    kb_push_sizes(L, ptr->tensor->rank, piece ? piece->start : start);
+    if (piece == KB_NO_PIECE) start[0] = t->shape[0];
+    kb_push_sizes(L, t->rank, piece < t->piece_count ? t->pieces[piece].start : start);
 }
 
 static int ptr_index(lua_State *L)
 {
-    const kb_ptr *ptr = kb_check_ptr(L, 1, "pointer");
+    const stored *s = kb_check_kind(L, 1, &PTR);
     const char *key = kb_check_key(L, "a pointer");
+    check_alive(L, s->owner, s->tensor);
     if (!strcmp(key, "dtype"))
-        lua_pushstring(L, kb_dtype_name(ptr->dtype));
+        lua_pushstring(L, kb_dtype_name((kb_dtype)s->dtype));
     else if (!strcmp(key, "shape"))
-        kb_push_sizes(L, ptr->rank, ptr->shape);
+        kb_push_sizes(L, s->rank, s->sizes);
     else if (!strcmp(key, "strides"))
-        kb_push_sizes(L, ptr->rank, ptr->stride);
+        kb_push_sizes(L, s->rank, s->sizes + s->rank);
     else if (!strcmp(key, "global_shape"))
-        kb_push_sizes(L, ptr->tensor->rank, ptr->tensor->shape);
+        kb_push_sizes(L, s->tensor->rank, s->tensor->shape);
     else if (!strcmp(key, "offset"))
-        push_offset(L, ptr);
+        push_offset(L, s->tensor, s->piece);
     else if (!strcmp(key, "name"))
-        lua_pushstring(L, ptr->tensor->name);
+        lua_pushstring(L, s->tensor->name);
     else if (!strcmp(key, "part"))
         lua_pushcfunction(L, ptr_part);
     else if (!strcmp(key, "whole"))
@@ -247,15 +332,14 @@ static int ptr_index(lua_State *L)
 
 static int ptr_tostring(lua_State *L)
 {
-    const kb_ptr *ptr = kb_check_kind(L, 1, &PTR);
-    if (!is_alive(ptr)) {
+    const stored *s = kb_check_kind(L, 1, &PTR);
+    if (!is_alive(s->owner, s->tensor)) {
         lua_pushliteral(L, "<pointer to a freed tensor>");
         return 1;
     }
     char shape[KB_SHAPE_TEXT];
-    lua_pushfstring(L, "<pointer to element %I of %s %s %s>", (lua_Integer)ptr->at,
-                    ptr->tensor->name, kb_shape_text(ptr->rank, ptr->shape, shape),
-                    kb_dtype_name(ptr->dtype));
+    lua_pushfstring(L, "<pointer to element %I of %s %s %s>", (lua_Integer)s->at, s->tensor->name,
+                    kb_shape_text(s->rank, s->sizes, shape), kb_dtype_name((kb_dtype)s->dtype));
     return 1;
 }
 

@@ -14,7 +14,7 @@
 #define KB_PTR_WHOLE (KB_NO_PIECE - 1) /* instead of a piece: all of the tensor */
 
 typedef struct kb_ptr {
-    const kb_lua_tensor *owner; /* the user value, so that it lives as long as the pointer */
+    const kb_lua_tensor *owner; /* lives as long as the pointer does in Lua */
     kb_tensor *tensor;          /* valid while owner->t is it */
     uint32_t piece;             /* or KB_PTR_WHOLE, or KB_NO_PIECE */
     int64_t at;                 /* element of the piece */
@@ -24,11 +24,21 @@ typedef struct kb_ptr {
     size_t stride[KB_MAX_RANK]; /* elements */
 } kb_ptr;
 
-/* A pointer to a tensor that has been freed raises. */
-kb_ptr *kb_check_ptr(lua_State *L, int index, const char *what);
-kb_ptr *kb_test_ptr(lua_State *L, int index);
-/* Push a copy; `owner` is the index of the tensor or pointer from which it stems. */
-kb_ptr *kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner);
+/* The pointer at the index, of which `shape` and `stride` have as many entries as it has
+ * dimensions. One to a tensor that has been freed raises. */
+kb_ptr kb_check_ptr(lua_State *L, int index, const char *what);
+bool kb_test_ptr(lua_State *L, int index, kb_ptr *ptr); /* false: it is something else */
+bool kb_is_ptr(lua_State *L, int index);
+
+/* Push a pointer; `owner` is the index of the tensor, the pointer or the block of pointers from
+ * which it stems. */
+void kb_push_ptr(lua_State *L, const kb_ptr *ptr, int owner);
+
+/* Push the pointer at the index, moved by so many elements; false if their number overflows. */
+bool kb_push_moved_ptr(lua_State *L, int index, int64_t elements);
+
+/* Push what keeps the tensor alive. */
+void kb_push_owner(lua_State *L, int owner);
 void kb_check_ptr_alive(lua_State *L, const kb_ptr *ptr); /* raises if the tensor was freed */
 void kb_ptr_open(lua_State *L);
 

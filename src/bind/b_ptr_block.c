@@ -18,7 +18,7 @@ static void push_block(lua_State *L, const kb_ptr *base, kb_tile *offsets, int o
     kb_ptr_block *block = kb_new_object(L, &BLOCK, sizeof *block, 1);
     block->base = *base;
     block->offsets = kb_tile_retain(offsets);
-    lua_getiuservalue(L, owner, 1);
+    kb_push_owner(L, owner);
     lua_setiuservalue(L, -2, 1);
 }
 
@@ -32,9 +32,14 @@ static kb_tile *check_offsets(lua_State *L, int index)
     return tile;
 }
 
-static kb_ptr moved_by(lua_State *L, const kb_ptr *ptr, int index, int sign)
+static int not_countable(lua_State *L)
 {
-    kb_ptr moved = *ptr;
+    return kb_error(L, "pointer arithmetic: the number of the element overflows");
+}
+
+/* The number of elements at that index. */
+static lua_Integer check_elements(lua_State *L, int index)
+{
     int is_integer;
     lua_Integer by = lua_tointegerx(L, index, &is_integer);
     if (!is_integer)
@@ -42,10 +47,7 @@ static kb_ptr moved_by(lua_State *L, const kb_ptr *ptr, int index, int sign)
                  "pointer arithmetic: expected an integer number of elements, or a tile of "
                  "them, got %s",
                  kb_typename(L, index));
-    if (sign > 0 ? __builtin_add_overflow(moved.at, by, &moved.at)
-                 : __builtin_sub_overflow(moved.at, by, &moved.at))
-        kb_error(L, "pointer arithmetic: the number of the element overflows");
-    return moved;
+    return by;
 }
 
 /* The sum of two tiles of offsets is on top, the block that it belongs to at index `context`. */
@@ -73,7 +75,24 @@ static int add_offsets(lua_State *L, int at)
 
 static bool is_pointer(lua_State *L, int index)
 {
-    return kb_test_ptr(L, index) || kb_test_ptr_block(L, index);
+    return kb_is_ptr(L, index) || kb_test_ptr_block(L, index);
+}
+
+/* pointer + tile */
+static int scatter(lua_State *L, int at)
+{
+    kb_ptr base = kb_check_ptr(L, at, "pointer arithmetic");
+    push_block(L, &base, check_offsets(L, 3 - at), at);
+    return 1;
+}
+
+/* block + number */
+static int move_block(lua_State *L, int at, const kb_ptr_block *block, lua_Integer elements)
+{
+    kb_ptr base = block->base;
+    if (__builtin_add_overflow(base.at, elements, &base.at)) return not_countable(L);
+    push_block(L, &base, block->offsets, at);
+    return 1;
 }
 
 static int arithmetic(lua_State *L, int sign)
@@ -87,21 +106,19 @@ static int arithmetic(lua_State *L, int sign)
         if (sign < 0)
             return kb_error(L, "pointer arithmetic: tiles are not subtracted from pointers; add "
                                "the negative");
-        if (block) return add_offsets(L, at);
-        push_block(L, kb_test_ptr(L, at), check_offsets(L, 3 - at), at);
-        return 1;
+        return block ? add_offsets(L, at) : scatter(L, at);
     }
-    kb_ptr moved = moved_by(L, block ? &block->base : kb_test_ptr(L, at), 3 - at, sign);
-    if (block)
-        push_block(L, &moved, block->offsets, at);
-    else
-        kb_push_ptr(L, &moved, at);
-    return 1;
+    lua_Integer elements = check_elements(L, 3 - at);
+    if (sign < 0 && elements == LUA_MININTEGER) return not_countable(L);
+    elements *= sign;
+    if (block) return move_block(L, at, block, elements);
+    return kb_push_moved_ptr(L, at, elements) ? 1 : not_countable(L);
 }
 
 int kb_pointer_add(lua_State *L)
 {
-    return arithmetic(L, 1);
+    if (!lua_isinteger(L, 2) || !kb_is_ptr(L, 1)) return arithmetic(L, 1);
+    return kb_push_moved_ptr(L, 1, lua_tointeger(L, 2)) ? 1 : not_countable(L);
 }
 
 int kb_pointer_sub(lua_State *L)

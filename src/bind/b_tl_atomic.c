@@ -38,7 +38,7 @@ static void check_type(lua_State *L, const entry *e, const kb_ptr *ptr)
 static kb_ptr block_of(lua_State *L, const entry *e, int operands)
 {
     const kb_ptr_block *from = kb_test_ptr_block(L, 1);
-    kb_ptr ptr = from ? from->base : *kb_check_ptr(L, 1, e->call);
+    kb_ptr ptr = from ? from->base : kb_check_ptr(L, 1, e->call);
     const kb_value *shape = from ? from->offsets->value : NULL;
     for (int i = 2; !shape && i < 2 + operands; i++)
         if (kb_test_tile(L, i)) shape = kb_check_tile(L, i, e->call)->value;

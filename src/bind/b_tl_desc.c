@@ -60,7 +60,7 @@ static int make(lua_State *L)
     static const char call[] = "tl.make_tensor_descriptor";
     kb_check_kernel(L, call);
     kb_unpack_options(L, call, names);
-    descriptor desc = {.base = *kb_check_ptr(L, 1, call)};
+    descriptor desc = {.base = kb_check_ptr(L, 1, call)};
     kb_ptr *base = &desc.base;
     base->rank = kb_check_extents(L, 2, "tl.make_tensor_descriptor: shape", base->shape);
     kb_strides(base->rank, base->shape, base->stride);
@@ -71,7 +71,7 @@ static int make(lua_State *L)
     descriptor *made = lua_newuserdatauv(L, sizeof *made, 1);
     *made = desc;
     luaL_setmetatable(L, DESCRIPTOR);
-    lua_getiuservalue(L, 1, 1);
+    kb_push_owner(L, 1);
     lua_setiuservalue(L, -2, 1);
     return 1;
 }

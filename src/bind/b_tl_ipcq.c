@@ -161,7 +161,7 @@ static int tl_put(lua_State *L)
     kb_co_check_wait(L, "tl.put");
     lua_settop(L, 3);
     kb_pe *target = check_pe(L, 1, proc->pe, "tl.put");
-    kb_ptr ptr = *kb_check_ptr(L, 2, "tl.put");
+    kb_ptr ptr = kb_check_ptr(L, 2, "tl.put");
     kb_tile *tile = kb_check_tile(L, 3, "tl.put");
     kb_fit_block(L, &ptr, tile->value, "tl.put");
     kb_va_region region = kb_ptr_region(L, &ptr, "tl.put");

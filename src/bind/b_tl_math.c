@@ -62,7 +62,7 @@ static int binary(lua_State *L)
     const entry *e = entry_of(L);
     lua_settop(L, 2);
     bool add = e->op == KB_ADD && !kb_test_tile(L, 2);
-    if (add && (kb_test_ptr(L, 2) || kb_test_ptr_block(L, 2))) return kb_pointer_add(L);
+    if (add && (kb_is_ptr(L, 2) || kb_test_ptr_block(L, 2))) return kb_pointer_add(L);
     kb_compute c = {.kind = KB_COMPUTE_BINARY, .op = e->op, .in_count = 2};
     return kb_tl_compute(L, e->call, &c, 1);
 }

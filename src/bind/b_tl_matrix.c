@@ -26,18 +26,18 @@ static void check_rows(lua_State *L, const kb_ptr *ptr, const char *what)
 static matrix check_matrix(lua_State *L, int index, const char *what)
 {
     char text[KB_SHAPE_TEXT + 16];
-    const kb_ptr *ptr = kb_test_ptr(L, index);
+    kb_ptr ptr;
     matrix result = {0};
     int rank;
-    if (ptr) {
-        check_rows(L, ptr, what);
-        kb_va_region region = kb_ptr_region(L, ptr, what);
-        rank = ptr->rank;
+    if (kb_test_ptr(L, index, &ptr)) {
+        check_rows(L, &ptr, what);
+        kb_va_region region = kb_ptr_region(L, &ptr, what);
+        rank = ptr.rank;
         result.arg.va = region.va;
         result.arg.stride = region.stride;
-        result.dtype = ptr->dtype;
-        result.rows = ptr->shape[0];
-        result.cols = rank > 1 ? ptr->shape[1] : 0;
+        result.dtype = ptr.dtype;
+        result.rows = ptr.shape[0];
+        result.cols = rank > 1 ? ptr.shape[1] : 0;
     } else {
         kb_tile *tile = kb_check_tile(L, index, what);
         rank = tile->value->rank;
@@ -133,7 +133,7 @@ static int tl_dot(lua_State *L)
 /* Where the result of a composite goes: a block of M x N in memory. */
 static kb_matrix_arg check_out(lua_State *L, int index, kb_product *p)
 {
-    kb_ptr ptr = *kb_check_ptr(L, index, "tl.composite: out");
+    kb_ptr ptr = kb_check_ptr(L, index, "tl.composite: out");
     if (ptr.rank != 2 || ptr.shape[0] != p->M || ptr.shape[1] != p->N) {
         size_t shape[2] = {p->M, p->N};
         char have[KB_SHAPE_TEXT];
@@ -184,7 +184,7 @@ static void check_step_operand(lua_State *L, int index, const kb_product *p, int
 {
     char have[KB_SHAPE_TEXT + 16];
     const char *what = OPERAND_STEPS[kind].what;
-    const kb_ptr *ptr = kb_test_ptr(L, index);
+    kb_ptr room, *ptr = kb_test_ptr(L, index, &room) ? &room : NULL;
     kb_tile *tile = ptr ? NULL : kb_check_tile(L, index, what);
     int rank = ptr ? ptr->rank : tile->value->rank;
     const size_t *shape = ptr ? ptr->shape : tile->value->shape;

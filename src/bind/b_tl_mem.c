@@ -39,7 +39,7 @@ static void check_dtype(lua_State *L, int index, const kb_ptr *ptr, const char *
 /* The block that arguments `at` (pointer), at+1 (shape), at+2 (dtype), at+3 (stride) describe. */
 static kb_ptr block(lua_State *L, int at, const char *call)
 {
-    kb_ptr ptr = *kb_check_ptr(L, at, call);
+    kb_ptr ptr = kb_check_ptr(L, at, call);
     if (!lua_isnoneornil(L, at + 1)) {
         size_t shape[KB_MAX_RANK];
         int rank = kb_check_extents(L, at + 1, call, shape);
@@ -290,7 +290,7 @@ static kb_ptr block_to_store(lua_State *L, const kb_value *value, const char *ca
 {
     char text[KB_SHAPE_TEXT + 16], shape[KB_SHAPE_TEXT];
     const kb_ptr_block *to = kb_test_ptr_block(L, 1);
-    kb_ptr ptr = to ? to->base : *kb_check_ptr(L, 1, call);
+    kb_ptr ptr = to ? to->base : kb_check_ptr(L, 1, call);
     size_t strides[KB_MAX_RANK];
     memcpy(strides, ptr.stride, sizeof strides);
     kb_fit_block(L, &ptr, value, call);

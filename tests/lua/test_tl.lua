@@ -159,6 +159,31 @@ function TestPointers:test_arguments_that_make_no_sense()
   end, ONE_PE)
 end
 
+-- What arithmetic makes shares the sizes of what it was made from, however far back that is.
+function TestPointers:test_arithmetic_keeps_the_shape_when_all_it_came_from_has_gone()
+  simulate(function()
+    local t = torch.from_numpy(np.arange(0, 32, 1, "i32"):reshape { 4, 8 }, { name = "t" })
+    launch(function(p)
+      local moved = tl.ref(p, { 2, 3 }, nil, { 8, 1 }) + 1
+      for _ = 1, 3 do moved = 1 + moved - 0 end
+      local block = moved + 1 + tl.arange(0, 2) + 2 -- elements 7 and 8
+      collectgarbage()
+      for _ = 1, 100 do tl.ref(p, { 4, 1 }) end -- where what has gone lay
+      lu.assertEquals({ moved.shape, moved.strides, moved.dtype }, { { 2, 3 }, { 8, 1 }, "i32" })
+      lu.assertEquals(tostring(moved), "<pointer to element 4 of t (2, 3) i32>")
+      lu.assertEquals(tl.values(tl.load(moved)):tolist(), { { 4, 5, 6 }, { 12, 13, 14 } })
+      lu.assertEquals(tl.values(tl.load(block)):tolist(), { 7, 8 })
+      lu.assertEquals(moved:whole().shape, { 4, 8 })
+      lu.assertEquals((moved:part(0, 0) + 2).shape, { 4, 8 })
+    end, t)
+    for _, by in ipairs { math.maxinteger, math.mininteger } do
+      refused("the number of the element overflows", function(p) return p + by + by end, t)
+      refused("the number of the element overflows", function(p) return p - by - by - 2 end, t)
+      refused("the number of the element overflows", function(p) return p + tl.arange(0, 2) + by + by end, t)
+    end
+  end, ONE_PE)
+end
+
 function TestPointers:test_options_may_come_by_name()
   simulate(function()
     local t, u = torch.from_numpy(np.arange(0, 12, 1, "i32")), torch.zeros({ 3 }, { dtype = "i32" })
