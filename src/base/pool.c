@@ -14,6 +14,11 @@ enum {
     LINE = 64 /* before the first block of a chunk, so that blocks may begin with one */
 };
 
+typedef struct chunk {
+    struct chunk *next;
+    size_t blocks;
+} chunk;
+
 void kb_pool_init(kb_pool *pool, size_t block_size)
 {
     if (block_size < sizeof(void *)) block_size = sizeof(void *);
@@ -23,23 +28,27 @@ void kb_pool_init(kb_pool *pool, size_t block_size)
 
 void kb_pool_fini(kb_pool *pool)
 {
-    for (void *chunk = pool->chunks; chunk;) {
-        void *next = *(void **)chunk;
-        free(chunk);
-        chunk = next;
+    for (chunk *c = pool->chunks, *next; c; c = next) {
+        next = c->next;
+        free(c);
     }
     pool->chunks = pool->free = NULL;
 }
 
-static void link_blocks(kb_pool *pool, char *chunk, size_t bytes)
+static char *first_block(chunk *c)
 {
-    char *first = chunk + LINE + (0 - (uintptr_t)chunk) % LINE;
-    size_t count = (size_t)(chunk + bytes - first) / pool->block_size;
-    *(void **)chunk = pool->chunks;
-    pool->chunks = chunk;
-    pool->made += count;
+    return (char *)c + LINE + (0 - (uintptr_t)c) % LINE;
+}
+
+static void link_blocks(kb_pool *pool, chunk *c, size_t bytes)
+{
+    char *first = first_block(c);
+    c->blocks = (size_t)((char *)c + bytes - first) / pool->block_size;
+    c->next = pool->chunks;
+    pool->chunks = c;
+    pool->made += c->blocks;
     /* Linked so that blocks are handed out in address order. */
-    for (size_t i = count; i-- > 0;) {
+    for (size_t i = c->blocks; i-- > 0;) {
         char *block = first + i * pool->block_size;
         *(void **)block = pool->free;
         pool->free = block;
@@ -47,23 +56,43 @@ static void link_blocks(kb_pool *pool, char *chunk, size_t bytes)
     }
 }
 
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t p = (uintptr_t) * (void *const *)a, q = (uintptr_t) * (void *const *)b;
+    return (p > q) - (p < q);
+}
+
+void kb_pool_each_taken(kb_pool *pool, void (*visit)(void *block))
+{
+    size_t count = 0;
+    void **spare = kb_xmalloc((pool->made + 1) * sizeof *spare);
+    for (void *block = pool->free; block; block = *(void **)block) spare[count++] = block;
+    qsort(spare, count, sizeof *spare, by_address);
+    for (chunk *c = pool->chunks; c; c = c->next)
+        for (size_t i = 0; i < c->blocks; i++) {
+            void *block = first_block(c) + i * pool->block_size;
+            if (!bsearch(&block, spare, count, sizeof *spare, by_address)) visit(block);
+        }
+    free(spare);
+}
+
 /* Large chunks lie on large pages: what is spread over a machine of many PEs would else miss the
  * translation cache at every access. */
-static char *allocate(size_t bytes)
+static chunk *allocate(size_t bytes)
 {
     if (bytes < LARGE_BYTES) return malloc(bytes);
-    char *chunk = aligned_alloc(LARGE_BYTES, bytes);
-    if (chunk) madvise(chunk, bytes, MADV_HUGEPAGE);
-    return chunk;
+    chunk *c = aligned_alloc(LARGE_BYTES, bytes);
+    if (c) madvise(c, bytes, MADV_HUGEPAGE);
+    return c;
 }
 
 bool kb_pool_try_grow(kb_pool *pool)
 {
     size_t bytes = pool->chunk_bytes, least = 2 * LINE + FEWEST * pool->block_size;
     if (bytes < least) bytes = least;
-    char *chunk = allocate(bytes);
-    if (!chunk) return false;
-    link_blocks(pool, chunk, bytes);
+    chunk *c = allocate(bytes);
+    if (!c) return false;
+    link_blocks(pool, c, bytes);
     if (pool->chunk_bytes < LARGE_BYTES) pool->chunk_bytes *= 2;
     return true;
 }

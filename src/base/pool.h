@@ -25,6 +25,9 @@ void kb_pool_fini(kb_pool *pool);
 void kb_pool_grow(kb_pool *pool);
 bool kb_pool_try_grow(kb_pool *pool); /* false when memory has run out */
 
+/* Visit the blocks that are taken, in no order; it may give them back. Slow: for the end. */
+void kb_pool_each_taken(kb_pool *pool, void (*visit)(void *block));
+
 /* All of a free block but its link. */
 static inline void kb_pool_hide(const kb_pool *pool, void *block)
 {

@@ -18,7 +18,7 @@ void kb_push_tile(lua_State *L, kb_tile *tile)
 {
     kb_tile **box = kb_new_object(L, &TILE, sizeof *box, 0);
     *box = kb_tile_retain(tile);
-    if (tile->tcm) kb_co_count_tile(L, kb_value_bytes(tile->value));
+    if (tile->has_room) kb_co_count_tile(L, kb_value_bytes(tile->value));
 }
 
 kb_tile *kb_test_tile(lua_State *L, int index)

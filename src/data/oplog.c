@@ -197,7 +197,7 @@ static void find_makers(kb_oplog *log, const kb_log_uses *uses)
 {
     for (int i = 0; i < uses->count; i++) {
         const kb_value *value = uses->use[i].value;
-        if (!value || !(uses->use[i].how & KB_LOG_READS) || !value->made) continue;
+        if (!value || !(uses->use[i].how & KB_LOG_READS) || !value->logged) continue;
         if (is_pending(value->made, value->made_serial))
             kb_vec_push(&log->found, &value->made->task);
     }
@@ -393,6 +393,7 @@ void kb_oplog_append(kb_oplog *log, kb_log_entry *entry)
     uint32_t cut = order(log, batch);
     for (int i = 0; i < uses.count; i++) {
         if (!uses.use[i].value || !(uses.use[i].how & KB_LOG_WRITES)) continue;
+        uses.use[i].value->logged = true;
         uses.use[i].value->made = batch;
         uses.use[i].value->made_serial = batch->serial;
     }
@@ -432,7 +433,7 @@ static void wait_for(kb_oplog *log, kb_log_batch *batch)
 
 int kb_oplog_run_for(kb_oplog *log, const kb_value *value, kb_err *err)
 {
-    if (value->made && is_pending(value->made, value->made_serial)) wait_for(log, value->made);
+    if (value->logged && is_pending(value->made, value->made_serial)) wait_for(log, value->made);
     return value->array ? KB_OK : kb_oplog_run(log, err);
 }
 

@@ -10,7 +10,7 @@ static kb_value *blank(kb_depot *home, kb_dtype dtype)
     value->count = 1;
     value->array = NULL;
     value->known = false;
-    value->made = NULL;
+    value->logged = false;
     value->home = home;
     atomic_init(&value->refs, 1);
     return value;

@@ -17,12 +17,13 @@ typedef struct kb_value {
     kb_dtype dtype;
     int rank;
     bool known;      /* made of constants alone, and computed at the issue, even without numbers */
+    bool logged;     /* an entry of the op log computes it: `made` says where */
     kb_array *array; /* null until computed */
+    kb_depot *home;  /* of its block; or null: the heap */
+    size_t count;    /* elements */
+    size_t shape[KB_MAX_RANK]; /* most of it, and what follows, is seldom in use, and not touched */
     struct kb_log_batch *made; /* of the op log's timing side: where it is computed, */
     uint64_t made_serial;      /* in which use of that batch */
-    kb_depot *home;            /* of its block; or null: the heap */
-    size_t count;              /* elements */
-    size_t shape[KB_MAX_RANK]; /* last: most of it is not in use, and not touched */
 } kb_value;
 
 /* `home`: a depot of blocks of that size, whose owner this thread is; or null. */

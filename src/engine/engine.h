@@ -31,10 +31,9 @@ typedef struct kb_engine {
     uint32_t launch_count;
     struct kb_ipcq_work *ipcq_work; /* installations and removals under way */
     struct kb_ipcq_plan *ipcq;      /* queues between PEs: installed plans, the latest first */
-    struct kb_op *ops;              /* kernel operations under way or held */
-    kb_pool op_pool, comm_pool, proc_pool;
-    struct kb_rooms *spare_rooms; /* kernel_room.c: records that no kernel uses */
-    kb_depot *tiles, *values;     /* those of kernels; Lua may hold some longer than the engine */
+    kb_pool op_pool, comm_pool, proc_pool; /* operations of kernels: under way, or held */
+    struct kb_rooms *spare_rooms;          /* kernel_room.c: records that no kernel uses */
+    kb_depot *tiles, *values; /* those of kernels; Lua may hold some longer than the engine */
     struct kb_tensor *tensors;
     struct kb_host_work *host_work; /* under way */
     uint64_t tensor_count;

@@ -27,12 +27,12 @@ static void list_live(const kb_proc *proc, kb_err *err)
     if (!shown) snprintf(err->text + used, sizeof err->text - used, "; no tile is live");
 }
 
+_Static_assert(sizeof(kb_tile) <= 64, "a cache line");
+
 static kb_tile *own_tile(kb_proc *proc, kb_tile init)
 {
-    kb_depot *home = proc->engine->tiles;
-    kb_tile *tile = kb_depot_take(home);
+    kb_tile *tile = kb_depot_take(proc->engine->tiles);
     *tile = init;
-    tile->home = home;
     tile->next = proc->tiles;
     if (tile->next) tile->next->prev = tile;
     proc->tiles = tile;
@@ -54,7 +54,7 @@ int kb_tile_create(kb_proc *proc, kb_dtype dtype, int rank, const size_t *shape,
     *out = own_tile(proc, (kb_tile){.refs = 1,
                                     .value = value,
                                     .owner = proc,
-                                    .tcm = &proc->pe->tcm,
+                                    .has_room = true,
                                     .addr = addr,
                                     .made_by = made_by});
     return KB_OK;
@@ -76,18 +76,21 @@ kb_tile *kb_tile_without_room(kb_proc *proc, kb_value *value, const char *made_b
 
 static void give_back_room(kb_tile *tile)
 {
-    if (!tile->owner) return;
-    if (tile->parent)
+    kb_proc *owner = tile->owner;
+    if (!owner) return;
+    if (tile->has_room)
+        kb_room_give(owner, tile->addr, kb_value_bytes(tile->value));
+    else
         kb_tile_release(tile->parent);
-    else if (tile->tcm)
-        kb_room_give(tile->owner, tile->addr, kb_value_bytes(tile->value));
+    tile->has_room = false;
     tile->parent = NULL;
     if (tile->prev)
         tile->prev->next = tile->next;
     else
-        tile->owner->tiles = tile->next;
+        owner->tiles = tile->next;
     if (tile->next) tile->next->prev = tile->prev;
     tile->owner = NULL;
+    tile->home = owner->engine->tiles;
 }
 
 kb_tile *kb_tile_retain(kb_tile *tile)
@@ -117,9 +120,6 @@ kb_op *kb_op_create(kb_proc *proc, const char *what)
     op->pe = proc->pe;
     op->what = what;
     op->stage = KB_STAGE_COUNT;
-    op->next = engine->ops;
-    if (op->next) op->next->prev = op;
-    engine->ops = op;
     kb_completion_init(&op->done, 1);
     return op;
 }
@@ -148,11 +148,6 @@ void kb_op_release(kb_op *op)
 {
     if (!op || --op->refs) return;
     kb_engine *engine = op->engine;
-    if (op->prev)
-        op->prev->next = op->next;
-    else
-        engine->ops = op->next;
-    if (op->next) op->next->prev = op->prev;
     kb_tile_release(op->result);
     for (int i = 0; i < KB_COMPUTE_INPUTS; i++) kb_tile_release(op->inputs[i]);
     release_held(op);
@@ -280,16 +275,20 @@ void kb_kernel_forget(kb_proc *proc)
     if (proc->launch->failed) kb_kernel_ipcq_reset(proc->pe);
 }
 
+static void drop(void *block)
+{
+    kb_op *op = block;
+    if (op->holder) op->holder->op = NULL;
+    op->refs = 1;
+    kb_op_release(op);
+}
+
 void kb_kernel_free_all(kb_engine *engine)
 {
     for (kb_proc *proc = engine->procs; proc; proc = proc->next) {
         forget_tiles(proc);
         proc->awaited = NULL;
     }
-    while (engine->ops) {
-        if (engine->ops->holder) engine->ops->holder->op = NULL;
-        engine->ops->refs = 1;
-        kb_op_release(engine->ops);
-    }
+    kb_pool_each_taken(&engine->op_pool, drop);
     kb_room_free_all(engine);
 }

@@ -19,18 +19,24 @@ typedef struct kb_tile_slot {
     uint32_t epoch, slot;
 } kb_tile_slot;
 
+/* In one cache line: kernels make and drop a tile with every operation. */
 typedef struct kb_tile {
     uint32_t refs;
+    bool has_room;   /* of its own in TCM, at addr */
+    bool given_back; /* it lay in a slot, which is no longer its own */
     kb_value *value;
     kb_proc *owner; /* null once the kernel has ended or the room is given back */
-    struct kb_tile *prev, *next;
-    struct kb_tile *parent; /* of a view: its room is the parent's */
-    kb_alloc *tcm;
-    uint64_t addr;
-    const char *made_by; /* "tl.load", for the list of what is live */
+    union {
+        struct kb_tile *prev; /* of the owner's tiles */
+        kb_depot *home;       /* without an owner: of its block */
+    };
+    struct kb_tile *next;
+    union {
+        uint64_t addr;
+        struct kb_tile *parent; /* of a view, whose room is the parent's; or null */
+    };
     kb_tile_slot *slot;  /* it lies in a slot of a ring, and holds itself (kernel_ipcq.h) */
-    bool given_back;     /* it did, and the slot is no longer its own */
-    kb_depot *home;      /* of its block */
+    const char *made_by; /* "tl.load", for the list of what is live */
 } kb_tile;
 
 /* KB_ENOSPC when TCM is full: names the PE and lists the largest live tiles. */
@@ -41,6 +47,13 @@ kb_tile *kb_tile_view(kb_tile *tile, kb_value *value, const char *made_by);
 /* One that takes no room: its bytes lie where somebody else has taken it. Takes over the value. */
 kb_tile *kb_tile_without_room(kb_proc *proc, kb_value *value, const char *made_by);
 kb_tile *kb_tile_retain(kb_tile *tile);
+
+/* Until its kernel ends, a view has a parent. */
+static inline bool kb_tile_is_view(const kb_tile *tile)
+{
+    return !tile->has_room && tile->parent;
+}
+
 void kb_tile_release(kb_tile *tile);
 
 /* Where somebody keeps the issuer's reference to an operation whose completion and result are all
@@ -66,7 +79,6 @@ typedef struct kb_op {
     const char *what;
     kb_time issued;                     /* when pe_cpu could go on */
     kb_time dispatched, began, ended;   /* began: of a vector operation, when pe_math took it up */
-    struct kb_op *prev, *next;          /* under way */
     kb_pieces pieces;                   /* of a load or store: moved to pe_dma at dispatch */
     kb_command_label label;             /* for the record of stages */
     struct kb_comm *comm;               /* of communication (kernel_ipcq.h), or null */

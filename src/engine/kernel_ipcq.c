@@ -189,7 +189,7 @@ int kb_kernel_receive(kb_proc *proc, const char *direction, kb_dtype dtype, int 
 
 static const kb_tile *whole(const kb_tile *tile)
 {
-    while (tile->parent) tile = tile->parent;
+    while (kb_tile_is_view(tile)) tile = tile->parent;
     return tile;
 }
 
@@ -219,7 +219,7 @@ static bool takes(const kb_op *op, const kb_tile *tile)
 
 void kb_tile_used(const kb_op *op, kb_tile *tile)
 {
-    while (tile->parent) tile = tile->parent;
+    while (kb_tile_is_view(tile)) tile = tile->parent;
     if (!tile->slot || !op->proc) return;
     for (const kb_op *other = op->proc->ops; other; other = other->proc_next)
         if (takes(other, tile)) return;

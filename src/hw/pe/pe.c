@@ -3,13 +3,23 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "hw/pe/pe_dma.h"
 #include "hw/pe/pe_signal.h"
 
+enum { LINE = 64 };
+
+/* Beginning with a cache line. */
+static kb_pe *blank(void)
+{
+    size_t bytes = (sizeof(kb_pe) + LINE - 1) / LINE * LINE;
+    return memset(kb_or_die(aligned_alloc(LINE, bytes), bytes), 0, bytes);
+}
+
 kb_pe *kb_pe_create(kb_machine *m, int sip, int cube, int number)
 {
-    kb_pe *pe = kb_xcalloc(1, sizeof *pe);
+    kb_pe *pe = blank();
     pe->m = m;
     pe->sip = sip;
     pe->cube = cube;

@@ -39,37 +39,42 @@ typedef struct kb_dma_books {
     kb_time waited, held; /* sums over transactions: until the grant, and from it to the end */
 } kb_dma_books;
 
+/* There are thousands, visited in turn: what goes together lies in one cache line. */
 typedef struct kb_pe {
     kb_machine *m;
     int sip, cube, number;
     kb_node dma_node;
+    kb_link scheduler; /* dispatches, one after another */
+    uint64_t commands;
 
-    bool running; /* pe_cpu: a kernel runs */
+    struct kb_composite *feeding, *last;     /* composites, fed strictly in order */
+    struct kb_composite *ahead, *last_ahead; /* that were fed without events (tile_ahead.c) */
+    struct kb_tile_token *fed, *last_fed;    /* tiles that have not been fetched, in order */
+    kb_time all_fed;       /* until then, tiles of `ahead` are fed as others have been fetched */
+    uint32_t staged_tiles; /* fed, and still in the scheduler's part of TCM */
+    uint32_t tiles_ahead;  /* of `ahead`, not yet fetched */
+
+    kb_link fetch, gemm; /* the read port of TCM; the matrix engine */
+    kb_link store, math; /* the write port; the vector engine */
+    kb_alloc tcm;        /* user data; the scheduler's part lies above it */
+
+    uint64_t staged_bytes; /* in the scheduler's part */
+    bool awaits_ahead;     /* kb_tile_feed is due when a tile of `ahead` is fetched */
+    bool running;          /* pe_cpu: a kernel runs */
     kb_pe_start *start_head, *start_tail;
-
-    kb_link scheduler;                    /* dispatches, one after another */
-    struct kb_composite *feeding, *last;  /* composites, fed strictly in order */
-    struct kb_tile_token *fed, *last_fed; /* tiles that have not been fetched, in order */
-    uint32_t staged_tiles;                /* fed, and still in the scheduler's part of TCM */
-    uint32_t tiles_ahead;                 /* fed without events (tile_ahead.c), not yet fetched */
-    uint64_t staged_bytes;
-    struct kb_composite *ahead, *last_ahead; /* with such tiles, in order */
-    bool awaits_ahead;                       /* kb_tile_feed is due when one is fetched */
-    kb_time all_fed;  /* until then, some of them are fed when others have been fetched */
-    kb_server dma[2]; /* read and write channel */
+    uint64_t macs;
     struct kb_dma_command *moving; /* commands in or before a channel */
+    uint64_t dma_arrival;          /* number of the next transaction to queue */
+    kb_time dma_began;             /* first grant of the move whose `done` is being called */
+    kb_vc dma_served[2];           /* virtual channel that had the last grant */
+    kb_server dma[2];              /* read and write channel */
     kb_dma_queue dma_queue[2][KB_VC_COUNT];
-    kb_vc dma_served[2];  /* virtual channel that had the last grant */
-    uint64_t dma_arrival; /* number of the next transaction to queue */
-    kb_time dma_began;    /* first grant of the move whose `done` is being called */
     kb_dma_books dma_books[2][KB_VC_COUNT];
-    kb_link fetch, store; /* the read and the write port of TCM */
-    kb_link gemm, math;   /* engines: FIFOs with known service times */
-    kb_alloc tcm;         /* user data; the scheduler's part lies above it */
-    kb_tlb tlb;           /* empty until a miss costs something */
+    uint64_t dma_bytes[2];
+
+    uint64_t macs_by_size[4]; /* by log2 of the operands' bytes */
+    kb_tlb tlb;               /* empty until a miss costs something */
     uint64_t tlb_hits, tlb_misses;
-    uint64_t dma_bytes[2], commands, macs;
-    uint64_t macs_by_size[4];       /* by log2 of the operands' bytes */
     struct kb_ipcq_block *ipcq;     /* ends of rings that are installed here (pe_ipcq.h) */
     struct kb_ipcq_signal *signals; /* that have come or are waited for (pe_signal.h) */
     uint32_t signal_epoch;          /* how often they were reset */

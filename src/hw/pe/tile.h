@@ -26,9 +26,9 @@
 /* Row-major matrix: in TCM, or in memory at va with rows `stride` bytes apart. */
 typedef struct kb_operand {
     bool pinned;
+    uint32_t element_bytes;
     kb_vaddr va;
     uint64_t stride;
-    uint32_t element_bytes;
 } kb_operand;
 
 typedef enum kb_step_operand { KB_STEP_ALONE, KB_STEP_ROW, KB_STEP_MATRIX } kb_step_operand;
