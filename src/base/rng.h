@@ -25,6 +25,13 @@ static inline uint64_t kb_rng_next(kb_rng *rng)
     return z ^ (z >> 31);
 }
 
+/* A key's bits, well mixed: for hashing. */
+static inline uint64_t kb_rng_mix(uint64_t key)
+{
+    kb_rng rng = {key};
+    return kb_rng_next(&rng);
+}
+
 /* Uniform in [0, bound), bound > 0; by multiplication (Lemire 2019), bias below bound / 2^32. */
 static inline uint32_t kb_rng_below(kb_rng *rng, uint32_t bound)
 {

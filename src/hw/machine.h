@@ -38,6 +38,12 @@ typedef struct kb_die_state {
     kb_pagetable *pagetable; /* of a cube, shared by its PEs' MMUs */
 } kb_die_state;
 
+/* How long a command takes from one node to another. */
+typedef struct kb_command {
+    kb_node from, to;
+    kb_time time;
+} kb_command;
+
 enum { KB_TXN_CLASSES = 12 };
 
 typedef struct kb_machine {
@@ -62,6 +68,7 @@ typedef struct kb_machine {
     struct kb_txn *txn_free[KB_TXN_CLASSES]; /* by power of two of the hops they have room for */
     struct kb_txn *txns_made;
     kb_txn_routes routes;
+    kb_command *commands;  /* a table of some that were asked for */
     bool by_train;         /* transactions become trains where they can (train.h) */
     struct kb_txn *trains; /* under way */
     kb_vec(kb_time) times; /* scratch */

@@ -52,8 +52,9 @@ static void count_passage(kb_txn *t, uint32_t h, const kb_reservation *r, uint32
     if (end == first) return;
     kb_hop *hop = &t->hops[h];
     kb_link *link = &t->route->stops[h].wire->link;
-    uint64_t before, bytes;
-    kb_time time = kb_txn_link_time(t, h, end, &bytes) - kb_txn_link_time(t, h, first, &before);
+    uint64_t before = 0, bytes;
+    kb_time time = kb_txn_link_time(t, h, end, &bytes);
+    if (first) time -= kb_txn_link_time(t, h, first, &before);
     link->busy += time;
     link->bytes += bytes - before;
     link->waited += r->waited;

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/rng.h"
 #include "hw/flow.h"
 #include "hw/machine.h"
 #include "hw/pe/pe.h"
@@ -99,9 +100,7 @@ static uint64_t key_of(kb_txn_op op, kb_node requester, kb_node memory)
 
 static kb_txn_route_slot *slots_of(const kb_txn_routes *routes, uint64_t key)
 {
-    uint64_t mixed = (key ^ key >> 33) * UINT64_C(0xff51afd7ed558ccd); /* as MurmurHash3 does */
-    mixed = (mixed ^ mixed >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return &routes->slots[(mixed ^ mixed >> 33) * WAYS & (routes->slot_count - 1)];
+    return &routes->slots[kb_rng_mix(key) * WAYS & (routes->slot_count - 1)];
 }
 
 static void drop(kb_txn_routes *routes, kb_txn_route *route)

@@ -81,6 +81,25 @@ static void a_forgotten_route_is_worked_out_as_before(void **state)
     }
 }
 
+/* Of 20,000 pairs, more than there is room for; twice. */
+static void a_command_takes_what_its_path_takes(void **state)
+{
+    (void)state;
+    kb_rng rng = {13};
+    bed b = bed_make("system.sips.count=2", "cube.noc.overhead_ns=0.3");
+    kb_path path = {0};
+    for (int i = 0; i < 40000; i++) {
+        if (i == 20000) rng.state = 13;
+        kb_node from = random_requester(&b, &rng), to = random_memory(&b, &rng);
+        assert_int_equal(kb_route(b.m->graph, from, to, &path, NULL), KB_OK);
+        kb_time time = kb_path_command_time(b.m->graph, &path);
+        assert_int_equal(kb_machine_command_time(b.m, from, to), time);
+    }
+    kb_path_free(&path);
+    assert_int_equal(kb_machine_command_time(b.m, node_of(&b, "host"), node_of(&b, "host")), 0);
+    bed_close(&b);
+}
+
 typedef struct start {
     bed *b;
     kb_txn_op op;
@@ -181,6 +200,7 @@ int main(void)
         cmocka_unit_test(a_route_is_worked_out_once_for_each_direction),
         cmocka_unit_test(there_is_no_route_to_what_cannot_be_reached),
         cmocka_unit_test(a_forgotten_route_is_worked_out_as_before),
+        cmocka_unit_test(a_command_takes_what_its_path_takes),
         cmocka_unit_test(what_is_kept_makes_no_difference),
         cmocka_unit_test(no_more_routes_are_kept_than_there_is_room_for),
     };
