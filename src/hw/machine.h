@@ -63,7 +63,7 @@ typedef struct kb_machine {
 
     struct kb_ipcq_state *ipcq;              /* queues between PEs (pe/pe_ipcq.h) */
     kb_pool tiles;                           /* of composites, under way */
-    kb_pool dma_commands, dma_places;        /* likewise, of pe_dma */
+    kb_pool dma_commands;                    /* likewise, of pe_dma */
     struct kb_stages *stages;                /* a record of them, or null; borrowed */
     struct kb_txn *txn_free[KB_TXN_CLASSES]; /* by power of two of the hops they have room for */
     struct kb_txn *txns_made;

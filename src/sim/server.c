@@ -22,21 +22,35 @@ static void grant(kb_server *server, kb_sim *sim, const kb_waiter *w)
     kb_sim_at(sim, kb_sim_now(sim), w->fn, w->object, w->arg);
 }
 
-void kb_server_acquire(kb_server *server, kb_sim *sim, kb_waiter *w)
+/* A unit at once, or one more in the queue. */
+static bool take_or_queue(kb_server *server, kb_sim *sim, const kb_waiter *w)
 {
     kb_server_settle(server, sim);
     if (server->in_use < server->capacity) {
         server->in_use++;
         grant(server, sim, w);
-        return;
+        return true;
     }
+    if (++server->queued > server->queued_max) server->queued_max = server->queued;
+    return false;
+}
+
+void kb_server_acquire(kb_server *server, kb_sim *sim, kb_waiter *w)
+{
+    if (take_or_queue(server, sim, w)) return;
     w->next = NULL;
     if (server->tail)
         server->tail->next = w;
     else
         server->head = w;
     server->tail = w;
-    if (++server->queued > server->queued_max) server->queued_max = server->queued;
+}
+
+void kb_server_acquire_alike(kb_server *server, kb_sim *sim, kb_event_fn fn, void *object,
+                             uint64_t arg)
+{
+    server->alike = (kb_waiter){.fn = fn, .object = object, .arg = arg};
+    take_or_queue(server, sim, &server->alike);
 }
 
 /* A unit that somebody waits for passes to him directly and is never free in between, so that
@@ -45,12 +59,12 @@ void kb_server_release(kb_server *server, kb_sim *sim)
 {
     assert(server->in_use > 0);
     kb_server_settle(server, sim);
-    kb_waiter *w = server->head;
-    if (!w) {
+    if (!server->queued) {
         server->in_use--;
         return;
     }
-    server->head = w->next;
+    const kb_waiter *w = server->head ? server->head : &server->alike;
+    if (server->head) server->head = w->next;
     if (!server->head) server->tail = NULL;
     server->queued--;
     grant(server, sim, w);

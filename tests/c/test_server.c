@@ -230,6 +230,43 @@ static void near(double measured, double expected, double tolerance)
         fail_msg("mean wait is %.4f services, not %.4f", measured, expected);
 }
 
+/* Grants of a server whose customers are alike. */
+typedef struct counter {
+    kb_server server;
+    kb_time granted[5];
+    uint32_t count;
+} counter;
+
+static void one_departs(kb_sim *sim, void *object, uint64_t arg)
+{
+    (void)arg;
+    kb_server_release(&((counter *)object)->server, sim);
+}
+
+static void one_is_served(kb_sim *sim, void *object, uint64_t service)
+{
+    counter *c = object;
+    c->granted[c->count++] = kb_sim_now(sim);
+    kb_sim_after(sim, service, one_departs, c, 0);
+}
+
+/* Five at once for two units, each for 10 ps: three wait at first, then one. */
+static void customers_that_are_alike_need_no_records(void **state)
+{
+    const shop *s = *state;
+    counter c = {.count = 0};
+    kb_server_init(&c.server, 2);
+    for (int i = 0; i < 5; i++) kb_server_acquire_alike(&c.server, s->sim, one_is_served, &c, 10);
+    assert_int_equal(kb_sim_run(s->sim, KB_TIME_NEVER, UINT64_MAX), KB_RUN_EMPTY);
+    static const kb_time granted[] = {0, 0, 10, 10, 20};
+    assert_int_equal(c.count, 5);
+    assert_memory_equal(c.granted, granted, sizeof granted);
+    assert_int_equal(c.server.grants, 5);
+    assert_int_equal(c.server.queued_max, 3);
+    assert_int_equal(c.server.queued_integral, 3 * 10 + 1 * 10);
+    assert_int_equal(c.server.busy_integral, 2 * 20 + 1 * 10);
+}
+
 /* W = rho s / 2(1 - rho). The mean of n waits has a relative error that grows like
  * 1 / (1 - rho) sqrt(n), hence more arrivals for the high load. */
 static void waits_for_constant_service_are_those_of_m_d_1(void **state)
@@ -257,6 +294,7 @@ int main(void)
         TEST(one_who_comes_as_a_unit_is_released_does_not_overtake_the_queue),
         TEST(integrals_are_exact),
         TEST(settling_counts_the_time_since_the_last_change),
+        TEST(customers_that_are_alike_need_no_records),
         cmocka_unit_test(waits_for_constant_service_are_those_of_m_d_1),
         cmocka_unit_test(waits_for_exponential_service_are_those_of_m_m_1),
     };

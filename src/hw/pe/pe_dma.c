@@ -29,36 +29,28 @@ static int configure(kb_machine *m, const kb_spec *spec, void *block, kb_err *er
     return KB_OK;
 }
 
-/* A place in the channel's queue. The channel grants places in the order in which they were taken;
- * who moves up in the place that was granted is arbitrated, and the two swap places. */
-typedef struct dma_place {
-    kb_waiter waiter;
-    struct kb_dma_command *owner;
-} dma_place;
-
 /* A command in or before its channel. */
 typedef struct kb_dma_command {
     struct kb_dma_command *prev, *next; /* of the PE */
     struct kb_dma_command *behind;      /* in the queue of the virtual channel */
     kb_pe *pe;
+    kb_pieces pieces;
+    size_t started; /* pieces */
     int direction;
     kb_vc vc;
-    kb_pieces pieces;
-    kb_piece own;   /* a single physical piece lies here */
-    size_t started; /* pieces */
-    dma_place *place;
     uint64_t arrival;        /* of the present piece in the queue: its number */
     kb_time queued, granted; /* of the present piece */
     kb_time began;           /* grant of the first piece */
-    uint32_t operands;       /* of an atomic operation, per element; 0: a plain move */
-    kb_event_fn perform;     /* when its last piece takes place */
-    kb_atomic atomic;
-    kb_event_fn left, committed; /* or null */
-    void (*watch)(void *watcher, const kb_txn *txn);
-    void *watcher;
     kb_event_fn done;
     void *object;
     uint64_t arg;
+    kb_event_fn left, committed; /* or null */
+    void (*watch)(void *watcher, const kb_txn *txn);
+    void *watcher;
+    kb_event_fn perform; /* when the last piece of an atomic operation takes place */
+    kb_atomic *atomic;   /* null: a plain move */
+    uint32_t operands;   /* per element */
+    kb_piece own;        /* a single physical piece lies here */
 } dma_command;
 
 static void forget(dma_command *c)
@@ -69,27 +61,26 @@ static void forget(dma_command *c)
         c->pe->moving = c->next;
     if (c->next) c->next->prev = c->prev;
     if (c->pieces.data != &c->own) kb_vec_free(&c->pieces);
-    kb_machine *m = c->pe->m;
-    kb_pool_give(&m->dma_places, c->place);
-    kb_pool_give(&m->dma_commands, c);
+    free(c->atomic);
+    kb_pool_give(&c->pe->m->dma_commands, c);
 }
 
 void kb_pe_dma_pools_init(kb_machine *m)
 {
     kb_pool_init(&m->dma_commands, sizeof(dma_command));
-    kb_pool_init(&m->dma_places, sizeof(dma_place));
 }
 
 void kb_pe_dma_pools_fini(kb_machine *m)
 {
     kb_pool_fini(&m->dma_commands);
-    kb_pool_fini(&m->dma_places);
 }
 
 void kb_pe_dma_fini(kb_pe *pe)
 {
     while (pe->moving) forget(pe->moving);
 }
+
+static void start_piece(kb_sim *sim, void *object, uint64_t arg);
 
 static void queue(kb_sim *sim, void *object, uint64_t arg)
 {
@@ -105,7 +96,7 @@ static void queue(kb_sim *sim, void *object, uint64_t arg)
     else
         q->head = c;
     q->tail = c;
-    kb_server_acquire(&pe->dma[c->direction], sim, &c->place->waiter);
+    kb_server_acquire_alike(&pe->dma[c->direction], sim, start_piece, pe, (uint64_t)c->direction);
 }
 
 /* Whose turn it is; somebody waits. */
@@ -125,20 +116,14 @@ static kb_vc arbitrate(const kb_pe *pe, int direction)
     }
 }
 
-/* Take the command whose turn it is out of its queue and into the granted place. */
-static dma_command *move_up(dma_place *granted)
+/* Take the command whose turn it is out of its queue. */
+static dma_command *move_up(kb_pe *pe, int direction)
 {
-    dma_command *passed = granted->owner;
-    kb_pe *pe = passed->pe;
-    kb_vc vc = arbitrate(pe, passed->direction);
-    kb_dma_queue *q = &pe->dma_queue[passed->direction][vc];
+    kb_vc vc = arbitrate(pe, direction);
+    kb_dma_queue *q = &pe->dma_queue[direction][vc];
     dma_command *c = q->head;
     q->head = c->behind;
-    pe->dma_served[passed->direction] = vc;
-    passed->place = c->place;
-    passed->place->owner = passed;
-    c->place = granted;
-    granted->owner = c;
+    pe->dma_served[direction] = vc;
     return c;
 }
 
@@ -146,16 +131,19 @@ static void piece_done(kb_sim *sim, void *object, uint64_t arg)
 {
     (void)arg;
     dma_command *c = object;
-    c->pe->dma_books[c->direction][c->vc].held += sim->now - c->granted;
-    kb_server_release(&c->pe->dma[c->direction], sim);
+    kb_pe *pe = c->pe;
+    pe->dma_books[c->direction][c->vc].held += sim->now - c->granted;
+    kb_server_release(&pe->dma[c->direction], sim);
     if (c->started < c->pieces.count) {
         queue(sim, c, 0);
         return;
     }
-    dma_command finished = *c;
+    pe->dma_began = c->began;
+    kb_event_fn done = c->done;
+    void *whose = c->object;
+    uint64_t what = c->arg;
     forget(c);
-    finished.pe->dma_began = finished.began;
-    finished.done(sim, finished.object, finished.arg);
+    done(sim, whose, what);
 }
 
 static void piece_performed(kb_sim *sim, void *object, uint64_t arg)
@@ -178,7 +166,7 @@ static int start_atomic(dma_command *c, const kb_txn_request *request, kb_err *e
                                 .perform = piece_performed,
                                 .done = piece_done,
                                 .object = c};
-    return kb_atomic_start(&c->atomic, c->pe->m, &atomic, err);
+    return kb_atomic_start(c->atomic, c->pe->m, &atomic, err);
 }
 
 static void piece_left(kb_sim *sim, void *object, uint64_t arg)
@@ -201,11 +189,11 @@ static void piece_seen(void *object, const kb_txn *txn)
     c->watch(c->watcher, txn);
 }
 
+/* The channel in `arg` has room for one more. */
 static void start_piece(kb_sim *sim, void *object, uint64_t arg)
 {
-    (void)arg;
-    dma_command *c = move_up(object);
-    kb_pe *pe = c->pe;
+    kb_pe *pe = object;
+    dma_command *c = move_up(pe, (int)arg);
     kb_dma_books *books = &pe->dma_books[c->direction][c->vc];
     c->granted = sim->now;
     if (c->started == 0) c->began = sim->now;
@@ -226,8 +214,7 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
     kb_err err = {0};
     int status = kb_machine_memory(pe->m, piece->pa, &request.memory, &request.offset, &err);
     if (!status)
-        status =
-            c->operands ? start_atomic(c, &request, &err) : kb_txn_start(pe->m, &request, &err);
+        status = c->atomic ? start_atomic(c, &request, &err) : kb_txn_start(pe->m, &request, &err);
     assert(!status); /* translation only yields memories, and every memory has a route */
     (void)status;
 }
@@ -236,11 +223,8 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
 static dma_command *begin(kb_pe *pe, const dma_command *command, kb_pieces *pieces)
 {
     dma_command *c = kb_pool_take(&pe->m->dma_commands);
-    dma_place *place = kb_pool_take(&pe->m->dma_places);
-    *place = (dma_place){.waiter = {.fn = start_piece, .object = place}, .owner = c};
     *c = *command;
     c->pe = pe;
-    c->place = place;
     c->pieces = *pieces;
     c->next = pe->moving;
     if (c->next) c->next->prev = c;
@@ -303,6 +287,7 @@ void kb_pe_dma_atomic(kb_pe *pe, uint32_t operands, kb_pieces *pieces, kb_event_
 {
     dma_command c = {.direction = KB_DMA_WRITE,
                      .vc = KB_VC_COMPUTE,
+                     .atomic = kb_xmalloc(sizeof *c.atomic),
                      .operands = operands,
                      .perform = perform,
                      .done = done,
