@@ -17,9 +17,13 @@ typedef struct entry {
 
 typedef kb_vec(entry) entries;
 
-/* All entries of one mask; disjoint, by ascending va. */
+enum { GUESSES = 16, GUESS_SHIFT = 20 };
+
+/* All entries of one mask; disjoint, by ascending va. PEs of a cube look at the same tensors at a
+ * time: `guess` is which entry was found last, by address. */
 typedef struct kb_pagetable_layer {
     uint32_t mask;
+    uint32_t guess[GUESSES];
     entries list;
 } layer;
 
@@ -174,18 +178,36 @@ int kb_pagetable_map_block(kb_pagetable *table, const kb_page_block *block, uint
     return 0;
 }
 
-/* The extent of a block that holds `va`, or null. */
+/* The entry that has `va` in its range, or null. */
+static const entry *entry_at(layer *l, uint64_t va)
+{
+    uint32_t *guess = &l->guess[(va >> GUESS_SHIFT) % GUESSES];
+    if (*guess < l->list.count) {
+        const entry *e = &l->list.data[*guess];
+        if (va - e->va < e->bytes) return e;
+    }
+    const entry *found = first_in(&l->list, va, va + 1);
+    if (found) *guess = (uint32_t)(found - l->list.data);
+    return found;
+}
+
+/* The extent of a block that holds `va`, which is not below it, or null. Most blocks are of extents
+ * that are equally far apart. */
 static const kb_page_extent *extent_in(const kb_page_block *block, uint64_t va)
 {
+    const kb_page_extent *first = block->extents;
+    uint64_t pitch = block->count > 1 ? first[1].va - first->va : first->bytes;
+    uint64_t guess = (va - first->va) / pitch;
+    if (guess < block->count && va - first[guess].va < first[guess].bytes) return &first[guess];
     uint32_t low = 0, high = block->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (block->extents[middle].va > va)
+        if (first[middle].va > va)
             high = middle;
         else
             low = middle + 1;
     }
-    const kb_page_extent *e = low ? &block->extents[low - 1] : NULL;
+    const kb_page_extent *e = low ? &first[low - 1] : NULL;
     return e && va - e->va < e->bytes ? e : NULL;
 }
 
@@ -194,7 +216,7 @@ static bool lookup(const kb_pagetable *table, uint32_t pe, uint64_t va, kb_page_
 {
     for (uint32_t i = 0; i < table->layer_count; i++) {
         if (!(table->layers[i].mask >> pe & 1)) continue;
-        const entry *found = first_in(&table->layers[i].list, va, va + 1);
+        const entry *found = entry_at(&table->layers[i], va);
         if (!found) continue;
         const kb_page_extent *in = found->block ? extent_in(found->block, va) : NULL;
         if (found->block && !in) return false; /* between its extents */

@@ -270,6 +270,25 @@ static void a_block_maps_its_extents_and_nothing_between(void **state)
     free(b);
 }
 
+static void extents_of_a_block_may_lie_anywhere(void **state)
+{
+    kb_page_block *b = make_block(BASE, 4096, 100, 0x70000);
+    static const uint64_t at[SPREAD] = {0, 100, 150, 70000}, bytes[SPREAD] = {100, 50, 1000, 9};
+    for (uint32_t i = 0; i < SPREAD; i++) {
+        b->extents[i].va = BASE + at[i];
+        b->extents[i].bytes = bytes[i];
+    }
+    assert_int_equal(map_block(*state, b, ALL8), 0);
+    for (uint64_t i = 0; i < SPREAD; i++)
+        for (uint64_t k = 0; k < bytes[i]; k++)
+            assert_at(*state, 1, BASE + at[i] + k, 0x70000 + i * 0x10000 + k, bytes[i] - k);
+    assert_trap(*state, 1, BASE + 1150);
+    assert_trap(*state, 1, BASE + 69999);
+    assert_trap(*state, 1, BASE + 70009);
+    assert_int_equal(unmap_block(*state, b, ALL8), 0);
+    free(b);
+}
+
 static void a_block_has_its_whole_span_to_itself(void **state)
 {
     kb_page_block *b = make_block(0x2000, 0x1000, 0x100, 0x7000); /* to 0x5100 */
@@ -491,6 +510,7 @@ int main(void)
         cmocka_unit_test(a_cube_may_have_32_pes),
         cmocka_unit_test(random_use_agrees_with_a_map_of_bytes),
         WITH_TABLE(a_block_maps_its_extents_and_nothing_between),
+        WITH_TABLE(extents_of_a_block_may_lie_anywhere),
         WITH_TABLE(a_block_has_its_whole_span_to_itself),
         WITH_TABLE(a_block_is_unmapped_as_it_was_mapped),
         cmocka_unit_test(blocks_are_what_their_extents_are),
