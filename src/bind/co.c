@@ -31,11 +31,24 @@ enum {
     TILE_RECORD = 384 /* besides what describes a tile, its value and its elements */
 };
 
+/* The pause while there are many. A collection visits all their stacks, and takes from them what
+ * they need again: a small heap may grow more before the next; not with numbers, when tiles hold
+ * memory that Lua does not count. */
+static int pause_crowded(const kb_lua_engine *engine)
+{
+    enum { MIB_MORE = 64, MOST = 2 * KB_GC_PAUSE_CROWDED };
+    if (engine->e->data) return KB_GC_PAUSE_CROWDED;
+    int mib = lua_gc(engine->L, LUA_GCCOUNT) / 1024 + 1;
+    int pause = 100 + MIB_MORE * 100 / mib;
+    if (pause < KB_GC_PAUSE_CROWDED) return KB_GC_PAUSE_CROWDED;
+    return pause < MOST ? pause : MOST;
+}
+
 static void count_coroutine(kb_lua_engine *engine, int change)
 {
     engine->coroutines += (uint32_t)change;
-    if (engine->coroutines == CROWD && change > 0)
-        lua_gc(engine->L, LUA_GCSETPAUSE, KB_GC_PAUSE_CROWDED);
+    if (engine->coroutines >= CROWD)
+        lua_gc(engine->L, LUA_GCSETPAUSE, pause_crowded(engine));
     else if (engine->coroutines == CROWD - 1 && change < 0)
         lua_gc(engine->L, LUA_GCSETPAUSE, KB_GC_PAUSE);
 }
