@@ -34,14 +34,20 @@ static inline void kb_pool_hide(const kb_pool *pool, void *block)
     ASAN_POISON_MEMORY_REGION((void **)block + 1, pool->block_size - sizeof(void *));
 }
 
-static inline void *kb_pool_take(kb_pool *pool)
+/* When there is a free block. */
+static inline void *kb_pool_take_free(kb_pool *pool)
 {
-    if (!pool->free) kb_pool_grow(pool);
     void *block = pool->free;
     pool->free = *(void **)block;
     pool->live++;
     ASAN_UNPOISON_MEMORY_REGION(block, pool->block_size);
     return block;
+}
+
+static inline void *kb_pool_take(kb_pool *pool)
+{
+    if (!pool->free) kb_pool_grow(pool);
+    return kb_pool_take_free(pool);
 }
 
 static inline void kb_pool_give(kb_pool *pool, void *block)

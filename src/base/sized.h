@@ -19,25 +19,25 @@ void kb_sized_init(kb_sized *sized);
 /* Everything that came from the pools is gone. */
 void kb_sized_fini(kb_sized *sized);
 
-/* The pool for a size above 0, if there is one. */
 static inline kb_pool *kb_sized_pool(kb_sized *sized, size_t size)
 {
-    return size > KB_SIZED_LARGEST ? NULL : &sized->pools[(size - 1) / KB_SIZED_STEP];
+    return &sized->pools[(size - 1) / KB_SIZED_STEP];
 }
+
+void *kb_sized_take_new(kb_sized *sized, size_t size);
 
 /* A block of a size above 0; NULL when memory has run out. */
 static inline void *kb_sized_take(kb_sized *sized, size_t size)
 {
     kb_pool *pool = kb_sized_pool(sized, size);
-    if (!pool) return malloc(size);
-    return pool->free || kb_pool_try_grow(pool) ? kb_pool_take(pool) : NULL;
+    return size <= KB_SIZED_LARGEST && pool->free ? kb_pool_take_free(pool)
+                                                  : kb_sized_take_new(sized, size);
 }
 
 static inline void kb_sized_give(kb_sized *sized, void *block, size_t size)
 {
-    kb_pool *pool = kb_sized_pool(sized, size);
-    if (pool)
-        kb_pool_give(pool, block);
+    if (size <= KB_SIZED_LARGEST)
+        kb_pool_give(kb_sized_pool(sized, size), block);
     else
         free(block);
 }

@@ -1,6 +1,7 @@
 #include "bind/object.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,11 +41,6 @@ typedef struct released {
 } released;
 
 enum { RELEASED_SIZE = offsetof(released, release) }; /* that Lua sees */
-
-static size_t with_word(size_t size)
-{
-    return size == RELEASED_SIZE ? sizeof(released) : size;
-}
 
 #ifdef PLAIN_BLOCKS
 
@@ -87,22 +83,34 @@ static void *resize(void *memory, void *block, size_t old_size, size_t size)
 
 #endif
 
-void *kb_object_allocate(void *memory, void *block, size_t old_size, size_t size)
+/* The same where a block has the word, or is to have it; apart, so that others save no registers.
+ */
+__attribute__((noinline)) static void *allocate_with_word(void *memory, released *r,
+                                                          size_t old_size, size_t size)
 {
+    bool had = old_size == RELEASED_SIZE, has = size == RELEASED_SIZE;
     released *made;
-    if (!block) {
-        if (!size) return NULL;
-        made = take(memory, with_word(size));
+    if (!r) {
+        made = take(memory, sizeof *made);
     } else if (!size) {
-        released *r = block;
-        if (old_size == RELEASED_SIZE && r->release) r->release(r->object);
-        give(memory, block, with_word(old_size));
+        if (r->release) r->release(r->object);
+        give(memory, r, sizeof *r);
         return NULL;
     } else {
-        made = resize(memory, block, with_word(old_size), with_word(size));
+        made = resize(memory, r, had ? sizeof *r : old_size, has ? sizeof *made : size);
     }
-    if (made && size == RELEASED_SIZE) made->release = NULL;
+    if (made && has) made->release = NULL;
     return made;
+}
+
+void *kb_object_allocate(void *memory, void *block, size_t old_size, size_t size)
+{
+    if (size == RELEASED_SIZE || (block && old_size == RELEASED_SIZE))
+        return allocate_with_word(memory, block, old_size, size);
+    if (block && size) return resize(memory, block, old_size, size);
+    if (size) return take(memory, size);
+    if (block) give(memory, block, old_size);
+    return NULL;
 }
 
 static size_t bytes_in_use(lua_State *L)
