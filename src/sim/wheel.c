@@ -46,6 +46,7 @@ kb_event *kb_wheel_pop_high(kb_wheel *wheel, kb_time limit)
     if (!wheel->slots_used[level]) wheel->levels_used &= ~(UINT32_C(1) << level);
     for (kb_event *event = slot->head, *next; event; event = next) {
         next = event->next;
+        __builtin_prefetch(event->object, 1); /* these events are due soon */
         if (event != first) kb_wheel_push(wheel, event);
     }
     return first ? first : kb_wheel_pop_until(wheel, limit);
