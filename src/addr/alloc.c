@@ -121,6 +121,7 @@ static void drop_row(kb_alloc *alloc, uint32_t at)
 static void move_blocks(row *to, row *from, uint32_t index)
 {
     uint32_t count = from->count - index;
+    assert(count > 0);
     reserve(to, to->count + count);
     memcpy(to->blocks + to->count, from->blocks + index, count * sizeof *to->blocks);
     if (from->tags || to->tags) {
@@ -368,7 +369,7 @@ static void widen_hole(kb_alloc *alloc, spot at)
 
 int kb_alloc_give(kb_alloc *alloc, uint64_t addr, kb_err *err)
 {
-    spot at;
+    spot at = {0, 0};
     int rc = look_up(alloc, addr, &at, err);
     if (rc) return rc;
     row *r = &alloc->rows[at.row];
@@ -392,7 +393,7 @@ int kb_alloc_give(kb_alloc *alloc, uint64_t addr, kb_err *err)
 
 int kb_alloc_set_tag(kb_alloc *alloc, uint64_t addr, void *tag, kb_err *err)
 {
-    spot at;
+    spot at = {0, 0};
     int rc = look_up(alloc, addr, &at, err);
     if (rc) return rc;
     make_tags(&alloc->rows[at.row]);

@@ -84,7 +84,7 @@ int kb_room_take(kb_proc *proc, uint64_t bytes, uint64_t *addr, kb_err *err)
 void kb_room_give(kb_proc *proc, uint64_t addr, uint64_t bytes)
 {
     uint64_t lines = lines_of(bytes), size = lines - 1, kept = proc->rooms ? proc->rooms->bytes : 0;
-    if (size >= SIZES || kept + lines * LINE > proc->pe->tcm.size / KEPT_PART) {
+    if (size >= SIZES || proc->ending || kept + lines * LINE > proc->pe->tcm.size / KEPT_PART) {
         kb_alloc_give(&proc->pe->tcm, addr, NULL);
         return;
     }
