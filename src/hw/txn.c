@@ -269,9 +269,11 @@ static void start(kb_txn *t)
 int kb_txn_start(kb_machine *m, const kb_txn_request *request, kb_err *err)
 {
     assert(request->rows > 0 && request->row_bytes > 0);
+    const kb_txn_request *r = request;
     kb_txn_route *route;
-    int status =
-        kb_txn_route_take(m, request->op, request->requester, request->memory, &route, err);
+    int status = r->recent ? kb_txn_route_take_recent(m, r->op, r->requester, r->memory, r->recent,
+                                                      &route, err)
+                           : kb_txn_route_take(m, r->op, r->requester, r->memory, &route, err);
     if (status) return status;
     kb_txn *t = take(m, route->count);
     kb_txn kept = *t;

@@ -28,6 +28,7 @@ typedef struct kb_txn_request {
     uint64_t offset;
     uint32_t rows;
     uint64_t row_bytes, stride; /* stride matters only for rows > 1 */
+    kb_txn_route **recent; /* where the requester keeps its last route in this direction, or null */
     bool one_way;     /* no request before a read, no acknowledgement after a write (atomic.h) */
     kb_event_fn done; /* done(sim, object, arg) when it completes */
     void *object;

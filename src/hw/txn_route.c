@@ -158,6 +158,7 @@ int kb_txn_route_take(kb_machine *m, kb_txn_op op, kb_node requester, kb_node me
         int status = resolve(m, op, requester, memory, &route, err);
         if (status) return status;
         if (is_tight(routes, key)) grow(routes);
+        route->key = key;
         keep(routes, key, route);
     }
     route->users++;
@@ -168,6 +169,20 @@ int kb_txn_route_take(kb_machine *m, kb_txn_op op, kb_node requester, kb_node me
 void kb_txn_route_give(kb_txn_route *route)
 {
     if (--route->users == 0 && !route->kept) free(route);
+}
+
+int kb_txn_route_take_recent(kb_machine *m, kb_txn_op op, kb_node requester, kb_node memory,
+                             kb_txn_route **recent, kb_txn_route **out, kb_err *err)
+{
+    kb_txn_route *last = *recent;
+    if (!last || last->key != key_of(op, requester, memory)) {
+        int status = kb_txn_route_take(m, op, requester, memory, recent, err);
+        if (status) return status;
+        if (last) kb_txn_route_give(last);
+    }
+    *out = *recent;
+    (*out)->users++;
+    return KB_OK;
 }
 
 void kb_txn_routes_fini(kb_txn_routes *routes)

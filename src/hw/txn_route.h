@@ -28,6 +28,7 @@ typedef struct kb_stop {
 } kb_stop;
 
 typedef struct kb_txn_route {
+    uint64_t key; /* requester, memory and direction */
     uint32_t users;
     bool kept;       /* in the table */
     uint32_t count;  /* of stops */
@@ -56,6 +57,11 @@ typedef struct kb_txn_routes {
 int kb_txn_route_take(struct kb_machine *m, kb_txn_op op, kb_node requester, kb_node memory,
                       kb_txn_route **out, kb_err *err);
 void kb_txn_route_give(kb_txn_route *route);
+
+/* The same for a requester that holds on to the route that it took last, in `recent` (or null):
+ * most go to the same memory again, and need not look into the table. It gives that back. */
+int kb_txn_route_take_recent(struct kb_machine *m, kb_txn_op op, kb_node requester, kb_node memory,
+                             kb_txn_route **recent, kb_txn_route **out, kb_err *err);
 
 /* Forget what is kept. */
 void kb_txn_routes_fini(kb_txn_routes *routes);

@@ -63,11 +63,12 @@ typedef struct kb_pe {
     bool running;          /* pe_cpu: a kernel runs */
     kb_pe_start *start_head, *start_tail;
     uint64_t macs;
-    struct kb_dma_command *moving; /* commands in or before a channel */
-    uint64_t dma_arrival;          /* number of the next transaction to queue */
-    kb_time dma_began;             /* first grant of the move whose `done` is being called */
-    kb_vc dma_served[2];           /* virtual channel that had the last grant */
-    kb_server dma[2];              /* read and write channel */
+    struct kb_dma_command *moving;     /* commands in or before a channel */
+    uint64_t dma_arrival;              /* number of the next transaction to queue */
+    kb_time dma_began;                 /* first grant of the move whose `done` is being called */
+    kb_vc dma_served[2];               /* virtual channel that had the last grant */
+    struct kb_txn_route *dma_route[2]; /* that the last transaction took, or null */
+    kb_server dma[2];                  /* read and write channel */
     kb_dma_queue dma_queue[2][KB_VC_COUNT];
     kb_dma_books dma_books[2][KB_VC_COUNT];
     uint64_t dma_bytes[2];

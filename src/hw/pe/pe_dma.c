@@ -78,6 +78,8 @@ void kb_pe_dma_pools_fini(kb_machine *m)
 void kb_pe_dma_fini(kb_pe *pe)
 {
     while (pe->moving) forget(pe->moving);
+    for (int d = 0; d < 2; d++)
+        if (pe->dma_route[d]) kb_txn_route_give(pe->dma_route[d]);
 }
 
 static void start_piece(kb_sim *sim, void *object, uint64_t arg);
@@ -206,6 +208,7 @@ static void start_piece(kb_sim *sim, void *object, uint64_t arg)
                               .rows = piece->rows,
                               .row_bytes = piece->row_bytes,
                               .stride = piece->stride,
+                              .recent = &pe->dma_route[c->direction],
                               .done = piece_done,
                               .left = c->left && last ? piece_left : NULL,
                               .committed = c->committed && last ? piece_committed : NULL,
