@@ -77,15 +77,11 @@ static size_t die_count(const kb_machine *m)
 
 static void die_fini(kb_machine *m, kb_die_state *state, const kb_die_type *type, int pes)
 {
-    free(state->wires);
     for (size_t n = 0; state->devices && n < type->nodes.count; n++) {
         kb_device *device = state->devices[n];
         if (device && device->class->fini) device->class->fini(device);
-        free(device);
     }
-    free(state->devices);
     for (int p = 0; state->pes && p < pes; p++) kb_pe_destroy(state->pes[p]);
-    free(state->pes);
     if (state->pagetable) kb_pagetable_fini(state->pagetable);
     free(state->pagetable);
     (void)m;
@@ -111,10 +107,10 @@ void kb_machine_destroy(kb_machine *m)
         kb_txn *next = t->next_made;
         if (!t->completed) kb_txn_route_give(t->route);
         kb_vec_free(&t->times);
-        free(t);
         t = next;
     }
     kb_txn_routes_fini(&m->routes);
+    kb_vec_free(&m->routes.spare);
     free(m->commands);
     kb_ipcq_state_destroy(m->ipcq);
     kb_pool_fini(&m->tiles);
@@ -122,6 +118,7 @@ void kb_machine_destroy(kb_machine *m)
     kb_path_free(&m->path);
     kb_vec_free(&m->times);
     kb_graph_destroy(m->graph);
+    kb_arena_fini(&m->state);
     free(m);
 }
 
@@ -135,9 +132,9 @@ static kb_die_state *state_of(kb_machine *m, kb_place place)
     return place.sip < 0 ? &m->system : &m->dies[place.sip * m->graph->dies + place.die];
 }
 
-static kb_wire *make_wires(size_t count)
+static kb_wire *make_wires(kb_machine *m, size_t count)
 {
-    kb_wire *wires = kb_xcalloc(count, sizeof *wires);
+    kb_wire *wires = kb_arena_take(&m->state, count * sizeof *wires);
     for (size_t i = 0; i < count; i++) wires[i].to = KB_NO_NODE;
     return wires;
 }
@@ -160,7 +157,7 @@ kb_wire *kb_machine_wire(kb_machine *m, kb_edge edge)
         state = state_of(m, place);
         local = rest - g->die_edge[die];
     }
-    if (!state->wires) state->wires = make_wires(type->edges.count);
+    if (!state->wires) state->wires = make_wires(m, type->edges.count);
     return &state->wires[local];
 }
 
@@ -169,13 +166,14 @@ kb_device *kb_machine_device(kb_machine *m, kb_node node)
     kb_place place = kb_graph_place(m->graph, node);
     kb_die_state *state = state_of(m, place);
     const kb_die_type *type = kb_graph_die_type(m->graph, place);
-    if (!state->devices) state->devices = kb_xcalloc(type->nodes.count, sizeof(kb_device *));
+    if (!state->devices)
+        state->devices = kb_arena_take(&m->state, type->nodes.count * sizeof(kb_device *));
     kb_device *device = state->devices[place.local];
     if (device) return device;
     kb_kind kind = type->nodes.data[place.local].kind;
     const kb_device_class *class = kb_machine_class(m, node, kind);
     assert(class->state_size);
-    device = kb_xcalloc(1, class->state_size(m->config[kind]));
+    device = kb_arena_take(&m->state, class->state_size(m->config[kind]));
     *device = (kb_device){.class = class, .m = m, .node = node};
     if (class->init) class->init(device, m->config[kind]);
     return state->devices[place.local] = device;
@@ -184,7 +182,8 @@ kb_device *kb_machine_device(kb_machine *m, kb_node node)
 kb_pe *kb_machine_pe(kb_machine *m, int sip, int cube, int pe)
 {
     kb_die_state *state = state_of(m, (kb_place){sip, cube, 0});
-    if (!state->pes) state->pes = kb_xcalloc((size_t)m->graph->cube_plan.pes, sizeof(kb_pe *));
+    size_t pes = (size_t)m->graph->cube_plan.pes;
+    if (!state->pes) state->pes = kb_arena_take(&m->state, pes * sizeof(kb_pe *));
     if (!state->pes[pe]) state->pes[pe] = kb_pe_create(m, sip, cube, pe);
     return state->pes[pe];
 }

@@ -9,6 +9,7 @@
 #include "addr/pagetable.h"
 #include "addr/physaddr.h"
 #include "addr/vaspace.h"
+#include "base/arena.h"
 #include "base/pool.h"
 #include "base/vec.h"
 #include "hw/device.h"
@@ -47,6 +48,7 @@ typedef struct kb_command {
 enum { KB_TXN_CLASSES = 12 };
 
 typedef struct kb_machine {
+    kb_arena state; /* of links, devices, PEs, transactions and routes */
     kb_sim *sim;
     const kb_spec *spec;
     kb_graph *graph;

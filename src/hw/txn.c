@@ -21,7 +21,7 @@ static kb_txn *take(kb_machine *m, uint32_t hops)
     }
     size_t room = (size_t)1 << (class + SMALLEST_CLASS);
     size_t more = m->flow ? 0 : room * sizeof t->reservations[0];
-    t = kb_xmalloc(sizeof *t + room * sizeof t->hops[0] + more);
+    t = kb_arena_take(&m->state, sizeof *t + room * sizeof t->hops[0] + more);
     *t = (kb_txn){.size_class = class, .next_made = m->txns_made};
     m->txns_made = t;
     return t;

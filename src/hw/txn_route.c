@@ -50,13 +50,34 @@ static uint64_t *books_of(kb_machine *m, kb_node requester, kb_txn_op op)
     return &kb_machine_pe(m, place.sip, place.die, info->a)->dma_bytes[op];
 }
 
+enum { ROUND = 4 }; /* routes that are spare have room for a multiple of so many stops */
+
+static kb_txn_route *allocate(kb_machine *m, uint32_t size)
+{
+    kb_txn_routes *routes = &m->routes;
+    while (routes->spare.count <= size) kb_vec_push(&routes->spare, (kb_txn_route *)NULL);
+    kb_txn_route *route = routes->spare.data[size];
+    if (route) {
+        routes->spare.data[size] = route->next_spare;
+        return route;
+    }
+    size_t stop = sizeof(kb_stop) + (m->flow ? sizeof(kb_buffer *) : 0);
+    return kb_arena_take(&m->state, sizeof *route + (size_t)size * ROUND * stop);
+}
+
 static kb_txn_route *make(kb_machine *m, uint32_t count)
 {
-    size_t stops = count * sizeof(kb_stop), buffers = m->flow ? count * sizeof(kb_buffer *) : 0;
-    kb_txn_route *route = kb_xmalloc(sizeof *route + stops + buffers);
+    kb_txn_route *route = allocate(m, (count + ROUND - 1) / ROUND);
     *route = (kb_txn_route){.count = count};
     if (m->flow) route->buffers = (kb_buffer **)(route->stops + count);
     return route;
+}
+
+static void release(kb_txn_route *route)
+{
+    kb_txn_route **spare = &route->device->m->routes.spare.data[(route->count + ROUND - 1) / ROUND];
+    route->next_spare = *spare;
+    *spare = route;
 }
 
 /* Requests go the way there, data of a read and acknowledgements the way back. */
@@ -107,7 +128,7 @@ static void drop(kb_txn_routes *routes, kb_txn_route *route)
 {
     routes->kept--;
     route->kept = false;
-    if (!route->users) free(route);
+    if (!route->users) release(route);
 }
 
 static void keep(kb_txn_routes *routes, uint64_t key, kb_txn_route *route)
@@ -168,7 +189,7 @@ int kb_txn_route_take(kb_machine *m, kb_txn_op op, kb_node requester, kb_node me
 
 void kb_txn_route_give(kb_txn_route *route)
 {
-    if (--route->users == 0 && !route->kept) free(route);
+    if (--route->users == 0 && !route->kept) release(route);
 }
 
 int kb_txn_route_take_recent(kb_machine *m, kb_txn_op op, kb_node requester, kb_node memory,
@@ -190,5 +211,6 @@ void kb_txn_routes_fini(kb_txn_routes *routes)
     for (uint32_t i = 0; i < routes->slot_count; i++)
         if (routes->slots[i].route) drop(routes, routes->slots[i].route);
     free(routes->slots);
-    *routes = (kb_txn_routes){.resolved = routes->resolved};
+    routes->slots = NULL;
+    routes->slot_count = routes->kept = 0;
 }

@@ -8,6 +8,7 @@
 #ifndef KB_HW_TXN_ROUTE_H
 #define KB_HW_TXN_ROUTE_H
 
+#include "base/vec.h"
 #include "hw/device.h"
 #include "topo/graph.h"
 
@@ -30,7 +31,8 @@ typedef struct kb_stop {
 typedef struct kb_txn_route {
     uint64_t key; /* requester, memory and direction */
     uint32_t users;
-    bool kept;       /* in the table */
+    bool kept; /* in the table */
+    struct kb_txn_route *next_spare;
     uint32_t count;  /* of stops */
     kb_time command; /* time of the request or the acknowledgement */
     kb_device *device;
@@ -50,7 +52,8 @@ enum { KB_TXN_ROUTES_MOST = 1 << 16 };
 typedef struct kb_txn_routes {
     kb_txn_route_slot *slots; /* a power of two of them, or none yet */
     uint32_t slot_count, kept;
-    uint64_t resolved; /* routes that were worked out */
+    kb_vec(kb_txn_route *) spare; /* lists, by size */
+    uint64_t resolved;            /* routes that were worked out */
 } kb_txn_routes;
 
 /* Find or work out a route, and hold it. Fails as kb_route does. */

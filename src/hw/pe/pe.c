@@ -2,24 +2,13 @@
 
 #include <assert.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "hw/pe/pe_dma.h"
 #include "hw/pe/pe_signal.h"
 
-enum { LINE = 64 };
-
-/* Beginning with a cache line. */
-static kb_pe *blank(void)
-{
-    size_t bytes = (sizeof(kb_pe) + LINE - 1) / LINE * LINE;
-    return memset(kb_or_die(aligned_alloc(LINE, bytes), bytes), 0, bytes);
-}
-
 kb_pe *kb_pe_create(kb_machine *m, int sip, int cube, int number)
 {
-    kb_pe *pe = blank();
+    kb_pe *pe = kb_arena_take(&m->state, sizeof *pe);
     pe->m = m;
     pe->sip = sip;
     pe->cube = cube;
@@ -41,5 +30,4 @@ void kb_pe_destroy(kb_pe *pe)
     kb_alloc_fini(&pe->tcm);
     kb_tlb_fini(&pe->tlb);
     kb_signal_fini(pe);
-    free(pe);
 }
