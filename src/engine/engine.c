@@ -77,16 +77,23 @@ void kb_engine_destroy(kb_engine *engine)
     free(engine);
 }
 
+static kb_run_end run_some(kb_engine *engine, kb_time max_time, uint64_t max_events)
+{
+    kb_run_end end = kb_sim_run(engine->sim, max_time, max_events);
+    if (end == KB_RUN_TIME) kb_sim_rest(engine->sim, max_time);
+    return end;
+}
+
 kb_run_end kb_engine_run(kb_engine *engine, kb_time max_time, uint64_t max_events,
                          kb_progress progress, void *user)
 {
     while (max_events > EVENTS_PER_PROGRESS) {
-        kb_run_end end = kb_sim_run(engine->sim, max_time, EVENTS_PER_PROGRESS);
+        kb_run_end end = run_some(engine, max_time, EVENTS_PER_PROGRESS);
         if (end != KB_RUN_EVENTS) return end;
         max_events -= EVENTS_PER_PROGRESS;
         if (progress) progress(user, engine);
     }
-    return kb_sim_run(engine->sim, max_time, max_events);
+    return run_some(engine, max_time, max_events);
 }
 
 int kb_engine_settle(kb_engine *engine, kb_err *err)

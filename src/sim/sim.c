@@ -60,6 +60,12 @@ kb_run_end kb_sim_run(kb_sim *sim, kb_time max_time, uint64_t max_events)
     return end;
 }
 
+void kb_sim_rest(kb_sim *sim, kb_time until)
+{
+    assert(until < kb_wheel_peek(&sim->pending));
+    if (until > sim->now) sim->now = until;
+}
+
 void kb_sim_stop(kb_sim *sim)
 {
     sim->stopping = true;

@@ -69,6 +69,10 @@ typedef enum kb_run_end {
  * re-entrant: calling it from a handler is a programming error and asserts. */
 kb_run_end kb_sim_run(kb_sim *sim, kb_time max_time, uint64_t max_events);
 
+/* Let time pass until then, before the next event: for who has run until that limit and looks at
+ * books, which must not depend on what happens to be an event. */
+void kb_sim_rest(kb_sim *sim, kb_time until);
+
 /* Make kb_sim_run return after the present event. */
 void kb_sim_stop(kb_sim *sim);
 

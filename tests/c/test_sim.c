@@ -120,6 +120,22 @@ static void a_time_limit_includes_its_own_time(void **state)
     assert_int_equal(kb_sim_now(d->sim), 100);
 }
 
+static void time_passes_without_events_up_to_the_next_one(void **state)
+{
+    diary *d = *state;
+    kb_sim_at(d->sim, 100, note, d, 1);
+    kb_sim_at(d->sim, 200, note, d, 2);
+    assert_int_equal(kb_sim_run(d->sim, 150, UINT64_MAX), KB_RUN_TIME);
+    assert_int_equal(kb_sim_now(d->sim), 100);
+    kb_sim_rest(d->sim, 150);
+    kb_sim_rest(d->sim, 120); /* which is over */
+    assert_int_equal(kb_sim_now(d->sim), 150);
+    kb_sim_after(d->sim, 10, note, d, 3);
+    assert_int_equal(run_all(d->sim), KB_RUN_EMPTY);
+    assert_int_equal(d->what[1], 3);
+    assert_int_equal(d->what[2], 2);
+}
+
 static void what_is_scheduled_after_a_time_limit_may_precede_what_was_pending(void **state)
 {
     diary *d = *state;
@@ -204,6 +220,7 @@ int main(void)
         TEST(a_delay_counts_from_now),
         TEST(an_empty_simulation_ends_at_once),
         TEST(a_time_limit_includes_its_own_time),
+        TEST(time_passes_without_events_up_to_the_next_one),
         TEST(what_is_scheduled_after_a_time_limit_may_precede_what_was_pending),
         TEST(an_event_limit_counts_the_events_of_its_own_call),
         TEST(a_stop_takes_effect_after_the_present_event),
