@@ -244,7 +244,8 @@ static void init_hops(kb_txn *t)
     t->hop_count = route->count;
     t->memory = route->device;
     t->buffers = route->buffers;
-    for (uint32_t i = 0; i < route->count; i++) t->hops[i] = (kb_hop){.first = KB_TIME_NEVER};
+    for (uint32_t i = 0; i < route->count; i++)
+        t->hops[i] = (kb_hop){.wire = route->stops[i].wire, .first = KB_TIME_NEVER};
     if (t->buffers) return;
     t->reservations = (void *)(t->hops + ((size_t)1 << (t->size_class + SMALLEST_CLASS)));
 }

@@ -17,6 +17,7 @@
 
 /* What a transaction has seen of one of its route's stops. */
 typedef struct kb_hop {
+    kb_wire *wire;  /* the stop's: what every flit claims is one step nearer here */
     kb_time first;  /* when the first flit was ready here, or NEVER; later ones queue behind */
     kb_time waited; /* of all flits, for this node's link */
     uint32_t left;  /* flits that have claimed this node's link, but for those of a train */
@@ -157,14 +158,14 @@ static inline kb_time kb_txn_send(kb_sim *sim, kb_txn *t, uint64_t arg)
     kb_hop *hop = &t->hops[h];
     const kb_stop *stop = &t->route->stops[h];
     kb_time time = kb_txn_occupancy(t, stop, bytes);
-    kb_track_claim(&stop->wire->track, t, sim->now);
-    kb_time left = kb_link_claim(&stop->wire->link, sim->now, time, bytes);
+    kb_track_claim(&hop->wire->track, t, sim->now);
+    kb_time left = kb_link_claim(&hop->wire->link, sim->now, time, bytes);
     hop->waited += left - time - sim->now;
     hop->left++;
     t->m->flit_hops++;
     kb_time ready = kb_txn_ready_at(t, h + 1, left + stop->propagation);
     if (t->followed) t->times.data[kb_txn_flit(arg)] = ready;
-    kb_sim_at(sim, ready, stop[1].receive, t, arg + KB_TXN_NEXT_HOP);
+    kb_sim_at(sim, ready, stop->next, t, arg + KB_TXN_NEXT_HOP);
     return left;
 }
 

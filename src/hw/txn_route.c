@@ -103,6 +103,8 @@ static int resolve(kb_machine *m, kb_txn_op op, kb_node requester, kb_node memor
         fill_stops(m, op, route);
         last->receive = kb_txn_data_arrives;
     }
+    for (uint32_t i = 0; i + 1 < route->count; i++)
+        route->stops[i].next = route->stops[i + 1].receive;
     m->routes.resolved++;
     *out = route;
     return KB_OK;

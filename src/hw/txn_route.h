@@ -18,10 +18,11 @@ struct kb_wire;
 
 typedef enum kb_txn_op { KB_TXN_READ, KB_TXN_WRITE } kb_txn_op;
 
-/* A node that data come to, and the link that leaves it (none at the last). */
+/* A node that data come to, and the link that leaves it (none at the last). A cache line. */
 typedef struct kb_stop {
     struct kb_wire *wire;
     kb_event_fn receive; /* what happens when a flit is ready at this node */
+    kb_event_fn next;    /* and at the next one */
     kb_time flit_occupancy, propagation;
     kb_time overhead; /* of this node */
     double gbs;
