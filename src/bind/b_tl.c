@@ -102,10 +102,13 @@ static int awaited(lua_State *L, int status, lua_KContext context)
     return results;
 }
 
+enum { MOST_AHEAD = 32 }; /* commands; a kernel that never waits must not keep the run loop */
+
 int kb_finish_op(lua_State *L, kb_op *op, bool async, kb_wait_reason reason)
 {
     if (async) {
         kb_push_handle(L, op);
+        if (op->proc->ahead++ < MOST_AHEAD) return 1;
         return kb_co_wait_until(L, op->issued, KB_WAIT_ISSUE, op->what, issued, lua_gettop(L));
     }
     kb_op_release(op->proc->awaited); /* of a call whose result could not be pushed */
@@ -113,18 +116,42 @@ int kb_finish_op(lua_State *L, kb_op *op, bool async, kb_wait_reason reason)
     return kb_co_wait(L, &op->done, reason, op->what, awaited, 0);
 }
 
+bool kb_is_ahead(const kb_proc *proc)
+{
+    return kb_proc_now(proc) > proc->engine->sim->now;
+}
+
+int kb_catch_up(lua_State *L, const kb_proc *proc, const char *call, lua_KFunction k)
+{
+    return kb_co_wait_until(L, kb_proc_now(proc), KB_WAIT_ISSUE, call, k, lua_gettop(L));
+}
+
+static int call_again(lua_State *L, int status, lua_KContext function)
+{
+    (void)status;
+    return ((lua_CFunction)function)(L);
+}
+
+int kb_call_late(lua_State *L, const kb_proc *proc, const char *call, lua_CFunction function)
+{
+    return kb_co_wait_until(L, kb_proc_now(proc), KB_WAIT_ISSUE, call, call_again,
+                            (lua_KContext)function);
+}
+
 /* ---- waiting ---- */
 
-/* Wait for the handles at 1..n one after another; `next` is the first that may not be complete. */
-static int wait_from(lua_State *L, int status, lua_KContext next)
+/* Wait for the handles at 1..n; those from `last` + 1 on are complete. The last is the first to
+ * wait for: most often the others have completed before it. */
+static int wait_down(lua_State *L, int status, lua_KContext last)
 {
     (void)status;
     int count = lua_gettop(L);
-    for (int i = (int)next; i <= count; i++) {
+    for (int i = (int)last; i > 0; i--) {
         kb_op *op = kb_test_handle(L, i)->of.op;
         if (op && !kb_completion_done(&op->done))
-            return kb_co_wait(L, &op->done, KB_WAIT_COMPUTE, "tl.wait", wait_from, i + 1);
+            return kb_co_wait(L, &op->done, KB_WAIT_COMPUTE, "tl.wait", wait_down, i - 1);
     }
+    luaL_checkstack(L, count + 4, "tl.wait: too many handles");
     for (int i = 1; i <= count; i++)
         if (!kb_push_handle_result(L, kb_test_handle(L, i))) lua_pushnil(L);
     return count;
@@ -148,7 +175,7 @@ static int tl_wait(lua_State *L)
     int count = lua_gettop(L);
     if (count == 0) return kb_error(L, "tl.wait: expected the handle of an operation");
     for (int i = 1; i <= count; i++) check_handle(L, i);
-    return wait_from(L, LUA_OK, 1);
+    return wait_down(L, LUA_OK, count);
 }
 
 /* ---- who and when ---- */
@@ -182,15 +209,15 @@ static int tl_num_programs(lua_State *L)
 
 static int tl_now(lua_State *L)
 {
-    lua_pushnumber(L, kb_time_ns(kb_check_kernel(L, "tl.now")->engine->sim->now));
+    lua_pushnumber(L, kb_time_ns(kb_proc_now(kb_check_kernel(L, "tl.now"))));
     return 1;
 }
 
 /* The same in cycles of the PE's clock, that of its vector engine. */
 static int tl_cycles(lua_State *L)
 {
-    const kb_engine *engine = kb_check_kernel(L, "tl.cycles")->engine;
-    lua_pushinteger(L, (lua_Integer)kb_pe_cycles(engine->m, engine->sim->now));
+    const kb_proc *proc = kb_check_kernel(L, "tl.cycles");
+    lua_pushinteger(L, (lua_Integer)kb_pe_cycles(proc->engine->m, kb_proc_now(proc)));
     return 1;
 }
 

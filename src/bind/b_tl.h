@@ -9,9 +9,17 @@
  * unnamed entries come first. Unknown names, and values given twice, are errors. */
 void kb_unpack_options(lua_State *L, const char *call, const char *const *names);
 
-/* Wait for the operation, whose reference is taken over, or, asynchronous, until pe_cpu has issued
- * it. Returns its tile, if it makes one, or its handle. */
+/* Wait for the operation, whose reference is taken over, or, asynchronous, go on as if pe_cpu had
+ * issued it. Returns its tile, if it makes one, or its handle. */
 int kb_finish_op(lua_State *L, kb_op *op, bool async, kb_wait_reason reason);
+
+/* Whether the kernel issues its next command later than now: operations that complete until then
+ * may give room back. If there is none, `return kb_catch_up(...)` waits until then and goes on with
+ * `k`, whose context is the top of the stack; `return kb_call_late(...)` goes on with the function
+ * itself and the arguments on the stack. */
+bool kb_is_ahead(const kb_proc *proc);
+int kb_catch_up(lua_State *L, const kb_proc *proc, const char *call, lua_KFunction k);
+int kb_call_late(lua_State *L, const kb_proc *proc, const char *call, lua_CFunction function);
 
 /* b_tl_matrix.c: add tl.dot and tl.composite to the table on top. */
 void kb_tl_matrix_open(lua_State *L);

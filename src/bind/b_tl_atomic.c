@@ -88,6 +88,8 @@ static int issue(kb_proc *proc, const kb_access *at, const kb_atomic_operands *o
     return kb_kernel_atomic(proc, at, operands, ptr->dtype, ptr->rank, ptr->shape, op, err);
 }
 
+static int atomic(lua_State *L);
+
 /* Arguments ptr, value, mask, or ptr, cmp, value, mask: all checked. */
 static int run(lua_State *L, const entry *e, const kb_ptr *ptr, const kb_lanes *lanes, int value)
 {
@@ -105,13 +107,18 @@ static int run(lua_State *L, const entry *e, const kb_ptr *ptr, const kb_lanes *
     }
     kb_err err;
     int status = issue(proc, &access, &operands, ptr, &op, &err);
-    if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
+    bool late = status == KB_ENOSPC && kb_is_ahead(proc);
+    if (status == KB_ENOSPC && !late) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
         status = issue(proc, &access, &operands, ptr, &op, &err);
     }
     kb_vec_free(&room.parts);
     kb_value_release(operands.value);
     kb_value_release(operands.compare);
+    if (late) {
+        lua_settop(L, value + 1);
+        return kb_call_late(L, proc, e->call, atomic);
+    }
     if (status) return kb_raise(L, &err);
     return kb_finish_op(L, op, false, KB_WAIT_MEMORY);
 }

@@ -141,12 +141,31 @@ static void check_domain(lua_State *L, const kb_compute *c, const kb_operands *o
              o->call);
 }
 
+/* A call that has to wait for room; its tiles stay on the stack. */
+typedef struct late_call {
+    kb_proc *proc;
+    kb_compute compute;
+    kb_operands operands;
+} late_call;
+
+static int run_late(lua_State *L, int status, lua_KContext at)
+{
+    (void)status;
+    late_call *late = lua_touserdata(L, (int)at);
+    return kb_tl_run(L, late->proc, &late->compute, &late->operands);
+}
+
 int kb_tl_run(lua_State *L, kb_proc *proc, kb_compute *c, const kb_operands *o)
 {
     kb_op *op;
     kb_tile *view;
     kb_err err;
     int status = issue(proc, c, o, &op, &view, &err);
+    if (status == KB_ENOSPC && kb_is_ahead(proc)) {
+        late_call *late = lua_newuserdatauv(L, sizeof *late, 0);
+        *late = (late_call){proc, *c, *o};
+        return kb_catch_up(L, proc, o->call, run_late);
+    }
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
         status = issue(proc, c, o, &op, &view, &err);

@@ -52,6 +52,9 @@ static int tl_send(lua_State *L)
     return finish_post(L, op);
 }
 
+static int tl_recv(lua_State *L);
+static int tl_recv_async(lua_State *L);
+
 static int do_recv(lua_State *L, const char *call, bool async)
 {
     static const char *const names[] = {"direction", "shape", "dtype", "in_place", NULL};
@@ -66,6 +69,8 @@ static int do_recv(lua_State *L, const char *call, bool async)
     kb_op *op;
     kb_err err;
     int status = kb_kernel_receive(proc, direction, dtype, rank, shape, in_place, &op, &err);
+    if (status == KB_ENOSPC && kb_is_ahead(proc))
+        return kb_call_late(L, proc, call, async ? tl_recv_async : tl_recv);
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
         status = kb_kernel_receive(proc, direction, dtype, rank, shape, in_place, &op, &err);
@@ -94,6 +99,8 @@ static int tl_copy_to_dst(lua_State *L)
     kb_op *op;
     kb_err err;
     int status = kb_kernel_copy(proc, tile, &op, &err);
+    if (status == KB_ENOSPC && kb_is_ahead(proc))
+        return kb_call_late(L, proc, "tl.copy_to_dst", tl_copy_to_dst);
     if (status == KB_ENOSPC) {
         lua_gc(L, LUA_GCCOLLECT);
         status = kb_kernel_copy(proc, tile, &op, &err);

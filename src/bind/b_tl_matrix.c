@@ -122,6 +122,7 @@ static int tl_dot(lua_State *L)
     kb_op *op;
     kb_err err;
     int status = kb_kernel_product(proc, &p, &op, &err);
+    if (status == KB_ENOSPC && kb_is_ahead(proc)) return kb_call_late(L, proc, "tl.dot", tl_dot);
     if (status == KB_ENOSPC) {
         lua_gc(L, LUA_GCCOLLECT);
         status = kb_kernel_product(proc, &p, &op, &err);

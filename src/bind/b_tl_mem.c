@@ -231,6 +231,22 @@ static kb_ptr block_to_load(lua_State *L, const char *call)
     return ptr;
 }
 
+/* A load that has to wait for room; what its lanes point to stays on the stack. */
+typedef struct late_load {
+    kb_ptr ptr;
+    kb_lanes lanes;
+    kb_value *other;
+    const char *call;
+    bool async;
+} late_load;
+
+static int load_late(lua_State *L, int status, lua_KContext at)
+{
+    (void)status;
+    late_load *late = lua_touserdata(L, (int)at);
+    return kb_load_lanes(L, &late->ptr, &late->lanes, late->other, late->call, late->async);
+}
+
 int kb_load_lanes(lua_State *L, const kb_ptr *ptr, const kb_lanes *lanes, kb_value *other,
                   const char *call, bool async)
 {
@@ -241,6 +257,12 @@ int kb_load_lanes(lua_State *L, const kb_ptr *ptr, const kb_lanes *lanes, kb_val
     access.other = other;
     kb_err err;
     int status = kb_kernel_load(proc, &access, ptr->dtype, ptr->rank, ptr->shape, &op, &err);
+    if (status == KB_ENOSPC && kb_is_ahead(proc)) {
+        kb_vec_free(&room.parts);
+        late_load *late = lua_newuserdatauv(L, sizeof *late, 0);
+        *late = (late_load){*ptr, *lanes, other, call, async};
+        return kb_catch_up(L, proc, call, load_late);
+    }
     if (status == KB_ENOSPC) { /* tiles that nobody can reach may still hold room */
         lua_gc(L, LUA_GCCOLLECT);
         status = kb_kernel_load(proc, &access, ptr->dtype, ptr->rank, ptr->shape, &op, &err);

@@ -82,8 +82,7 @@ static void push_place(lua_State *L, const kb_co *co)
     }
     char where[80], place[128];
     kb_proc_where(co->proc, where, sizeof where);
-    snprintf(place, sizeof place, " [%s, t=%.3f ns]", where,
-             kb_time_ns(co->proc->engine->sim->now));
+    snprintf(place, sizeof place, " [%s, t=%.3f ns]", where, kb_time_ns(kb_proc_now(co->proc)));
     lua_pushstring(L, place);
 }
 

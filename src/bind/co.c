@@ -195,8 +195,7 @@ static const char *describe_error(kb_co *co)
     if (!strstr(lua_tostring(L, -1), " ns]")) { /* not raised with its place */
         char where[80], place[128];
         kb_proc_where(co->proc, where, sizeof where);
-        snprintf(place, sizeof place, " [%s, t=%.3f ns]", where,
-                 kb_time_ns(co->proc->engine->sim->now));
+        snprintf(place, sizeof place, " [%s, t=%.3f ns]", where, kb_time_ns(kb_proc_now(co->proc)));
         lua_pushstring(L, place);
         lua_concat(L, 2);
     }

@@ -28,6 +28,7 @@ void kb_proc_wake(kb_sim *sim, void *object, uint64_t arg)
         return;
     }
     proc->reason = KB_WAIT_NONE;
+    proc->ahead = 0;
     proc->resume(proc);
 }
 
@@ -80,6 +81,11 @@ void kb_proc_wait_until(kb_proc *proc, kb_time when, kb_wait_reason reason, cons
 {
     kb_proc_wait_wake(proc, reason, what);
     kb_sim_at(proc->engine->sim, when, kb_proc_wake, proc, 0);
+}
+
+kb_time kb_proc_now(const kb_proc *proc)
+{
+    return proc->kind == KB_PROC_KERNEL ? kb_pe_now(proc->pe) : proc->engine->sim->now;
 }
 
 const char *kb_proc_where(const kb_proc *proc, char *text, size_t size)

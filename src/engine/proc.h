@@ -44,6 +44,7 @@ typedef struct kb_proc {
     struct kb_rooms *rooms; /* room of former tiles, kept for the next; or null */
     struct kb_op *ops;      /* issued and not completed */
     struct kb_op *awaited;  /* what a call waits for that gives nobody a handle: a reference */
+    uint32_t ahead;         /* commands since it was resumed that it did not wait for */
     bool ending;            /* its code has ended; it ends when its operations have */
 } kb_proc;
 
@@ -64,6 +65,9 @@ void kb_proc_leave(kb_proc *proc);
 /* Wait for a call of kb_proc_wake, once, from an event: for whoever knows when that is. */
 void kb_proc_wait_wake(kb_proc *proc, kb_wait_reason reason, const char *what);
 void kb_proc_wake(kb_sim *sim, void *proc, uint64_t arg);
+
+/* The time at which its code is: see kb_pe_now. */
+kb_time kb_proc_now(const kb_proc *proc);
 
 /* "sip0.cube2.pe5", "rank 3", "the bench". Returns `text`. */
 const char *kb_proc_where(const kb_proc *proc, char *text, size_t size);

@@ -181,8 +181,10 @@ static void commands_are_issued_by_pe_cpu_and_dispatched_in_turn(void **state)
     kb_pe *pe = pe_of(&b, 0);
     kb_time dispatched[2];
     assert_int_equal(kb_pe_issue(pe, note_time, &dispatched[0], 0), 2000);
-    assert_int_equal(kb_pe_issue(pe, note_time, &dispatched[1], 0), 2000);
+    assert_int_equal(kb_pe_now(pe), 2000);
+    assert_int_equal(kb_pe_issue(pe, note_time, &dispatched[1], 0), 2000 + 2000); /* ahead */
     run_all(&b);
+    assert_int_equal(kb_pe_now(pe), b.sim->now);
     assert_int_equal(dispatched[0], 2000 + 5000);
     assert_int_equal(dispatched[1], 2000 + 5000 + 5000);
     assert_int_equal(pe->commands, 2);

@@ -45,6 +45,7 @@ typedef struct kb_pe {
     int sip, cube, number;
     kb_node dma_node;
     kb_link scheduler; /* dispatches, one after another */
+    kb_time cpu_free;  /* pe_cpu issues until then */
     uint64_t commands;
 
     struct kb_composite *feeding, *last;     /* composites, fed strictly in order */
@@ -91,9 +92,13 @@ void kb_pe_destroy(kb_pe *pe);
 void kb_pe_cpu_start(kb_pe *pe, kb_pe_start *start);
 void kb_pe_cpu_end(kb_pe *pe);
 
-/* Issue a command now: fn(sim, object, arg) runs when pe_scheduler dispatches it. Returns when
- * pe_cpu is free to go on, which a kernel that does not wait for the command waits for. */
+/* Issue a command as soon as pe_cpu is free: fn(sim, object, arg) runs when pe_scheduler dispatches
+ * it. Returns when pe_cpu is free to go on. */
 kb_time kb_pe_issue(kb_pe *pe, kb_event_fn dispatch, void *object, uint64_t arg);
+
+/* The time at which the kernel of the PE is: until pe_cpu has issued its commands it can be ahead
+ * of the simulation's, which it need not wait for to issue the next. */
+kb_time kb_pe_now(const kb_pe *pe);
 
 /* ---- pe_mmu and pe_dma ---- */
 

@@ -46,15 +46,22 @@ void kb_pe_cpu_end(kb_pe *pe)
     kb_pe_cpu_start(pe, next);
 }
 
+kb_time kb_pe_now(const kb_pe *pe)
+{
+    kb_time now = pe->m->sim->now;
+    return pe->cpu_free > now ? pe->cpu_free : now;
+}
+
 kb_time kb_pe_issue(kb_pe *pe, kb_event_fn dispatch, void *object, uint64_t arg)
 {
     kb_machine *m = pe->m;
     const cpu_config *cpu = kb_machine_config(m, KB_PE_CPU);
     const kb_scheduler_config *scheduler = kb_machine_config(m, KB_PE_SCHEDULER);
-    kb_time issued = m->sim->now + cpu->issue;
+    kb_time issued = kb_pe_now(pe) + cpu->issue;
     kb_time dispatched = kb_link_claim(&pe->scheduler, issued, scheduler->dispatch, 0);
     pe->commands++;
     kb_sim_at(m->sim, dispatched, dispatch, object, arg);
+    pe->cpu_free = issued;
     return issued;
 }
 
