@@ -86,11 +86,52 @@ local function store_joined(out, pitch, tiles)
   tl.store_async(out, tiles[1], { pitch, 1 })
 end
 
+-- Where a piece of `blocks.inner` columns of x begins in its copy: `row` and the rows behind it, from column k on.
+local function load_x(x, K, row, last, k, blocks)
+  local slab = blocks.slab
+  return tl.load_async(x + (k // slab * blocks.rows + row) * slab + k % slab,
+    { math.min(blocks.height, last - row), math.min(blocks.inner, K - k) }, nil, { slab, 1 })
+end
+
+local function load_w(part, K, k, blocks)
+  return tl.load_async(part.ptr + k * part.pitch, { math.min(blocks.inner, K - k), part.n }, nil, { part.pitch, 1 })
+end
+
+-- The sum after one more piece; after the last, as it is stored.
+local function add_product(sum, a, b, part, ends)
+  sum = tl.dot(a, b, sum, ends and not part.bias and part.out.dtype or nil)
+  return ends and part.bias and tl.cast(sum + part.bias, part.out.dtype) or sum
+end
+
+-- What multiply_blocks does for one block of rows and one part: every piece is needed once. With blocks.early, x is
+-- loaded before any of w, whose stream then is not disturbed.
+local function multiply_once(x, K, part, first, last, turn, blocks)
+  local chunks, inner, held, sum = blocks.chunks, blocks.inner, nil, nil
+  local k_turn = blocks.slab < K and math.floor(turn * chunks) or 0
+  if blocks.early then
+    held = {}
+    for i = 1, chunks do held[i] = load_x(x, K, first, last, (i - 1 + k_turn) % chunks * inner, blocks) end
+    tl.wait(table.unpack(held))
+  end
+  local function fetch(i)
+    local k = (i - 1 + k_turn) % chunks * inner
+    local w = load_w(part, K, k, blocks)
+    return held and held[i] or load_x(x, K, first, last, k, blocks), w
+  end
+  local a, b = fetch(1)
+  for i = 1, chunks do
+    local next_a, next_b
+    if i < chunks then next_a, next_b = fetch(i + 1) end
+    sum = add_product(sum, tl.wait(a), tl.wait(b), part, i == chunks)
+    a, b = next_a, next_b
+  end
+  tl.store_async(part.out + first * blocks.N, sum, { blocks.N, 1 })
+end
+
 -- Rows first, ..., last - 1 of x times some columns of w, in blocks: for each block of rows, for each part of the
 -- columns, the sum over pieces along K. The next pieces are loaded while one is multiplied. Tiles of w stay in TCM
--- if blocks.keep, and tiles of x while their rows last if blocks.hold. With blocks.early, few rows are loaded before
--- any of w, whose stream then is not disturbed. With blocks.join, the columns of all parts, which adjoin, are stored
--- together.
+-- if blocks.keep, and tiles of x while their rows last if blocks.hold. With blocks.join, the columns of all parts,
+-- which adjoin, are stored together.
 --
 -- x: a copy of blocks.slab; parts: {ptr =, pitch =, n =, bias =, out =, place =}; turn: from 0 to 1, where this PE
 -- begins, so that the PEs of a cube do not all read one slice at a time: in slabs, at another slab, else at
@@ -98,30 +139,19 @@ end
 local function multiply_blocks(x, K, parts, first, last, turn, blocks)
   local slab, chunks, kept, held, held_row = blocks.slab, blocks.chunks, {}, {}, nil
   local rows, per_block = -(-(last - first) // blocks.height), #parts * chunks
+  if rows == 1 and #parts == 1 and not blocks.join then
+    return multiply_once(x, K, parts[1], first, last, turn, blocks)
+  end
   local steps, k_turn = rows * per_block, slab < K and math.floor(turn * chunks) or 0
   local row_turn = slab < K and 0 or math.floor(turn * rows)
-  local function load_x(row, k)
-    return tl.load_async(x + (k // slab * blocks.rows + row) * slab + k % slab,
-      { math.min(blocks.height, last - row), math.min(blocks.inner, K - k) }, nil, { slab, 1 })
-  end
-  if blocks.early and rows == 1 then
-    local coming = {}
-    held_row = first
-    for step = 0, chunks - 1 do
-      local k = (step + k_turn) % chunks * blocks.inner
-      held[k] = load_x(first, k)
-      coming[step + 1] = held[k]
-    end
-    tl.wait(table.unpack(coming))
-  end
   local function fetch(step)
     local row = first + (step // per_block + row_turn) % rows * blocks.height
     local k = (step + k_turn) % chunks * blocks.inner
-    local index, inner = step // chunks % #parts + 1, math.min(blocks.inner, K - k)
+    local index = step // chunks % #parts + 1
     local part, key = parts[index], index * K + k
     if row ~= held_row then held, held_row = {}, row end
-    local b = kept[key] or tl.load_async(part.ptr + k * part.pitch, { inner, part.n }, nil, { part.pitch, 1 })
-    local a = held[k] or load_x(row, k)
+    local b = kept[key] or load_w(part, K, k, blocks)
+    local a = held[k] or load_x(x, K, row, last, k, blocks)
     if blocks.keep then kept[key] = b end
     if blocks.hold then held[k] = a end
     return { row = row, part = part, x = a, w = b }
@@ -132,11 +162,10 @@ local function multiply_blocks(x, K, parts, first, last, turn, blocks)
       queue[fetched + 1], fetched = fetch(fetched), fetched + 1
     end
     local now, ends = queue[step], step % chunks == 0
-    local part, a, b = now.part, tl.wait(now.x), tl.wait(now.w)
+    local part = now.part
     queue[step] = nil
-    sum = tl.dot(a, b, sum, ends and not part.bias and part.out.dtype or nil)
+    sum = add_product(sum, tl.wait(now.x), tl.wait(now.w), part, ends)
     if ends then
-      if part.bias then sum = tl.cast(sum + part.bias, part.out.dtype) end
       if blocks.join then
         done[part.place], count = sum, count + 1
       else
