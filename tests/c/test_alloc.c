@@ -250,7 +250,7 @@ static void oracle_compare(const oracle *o, const kb_alloc *a)
 /* What an even address is tagged with. */
 static void *tag_of(uint64_t addr)
 {
-    return addr % 2 ? NULL : (char *)NULL + addr;
+    return addr % 2 ? NULL : (void *)(uintptr_t)addr;
 }
 
 static void oracle_step(oracle *o, kb_alloc *a, kb_rng *rng, uint32_t pressure, uint32_t largest)
