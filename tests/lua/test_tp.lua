@@ -224,6 +224,14 @@ function TestProducts:test_blocks_fit_into_tcm()
   end
 end
 
+-- 8,192 x 64 of 2 bytes are 1 MiB.
+function TestProducts:test_few_rows_are_cut_into_four_slabs_or_more_if_weights_are_large()
+  for _, case in ipairs { { 1, 64, 8, 2048 }, { 1, 65, 8, 1024 }, { 64, 64, 8, 2048 }, { 65, 64, 8, 8192 },
+    { 1, 64, 2, 4096 }, { 1, 65, 2, 4096 } } do
+    lu.assertEquals(product.blocks(case[1], 8192, case[2], 2, case[3]).slab, case[4], table.concat(case, " "))
+  end
+end
+
 -- A group of g PEs reads rows / g of x and g times its columns of w.
 function TestProducts:test_pes_of_a_cube_share_out_rows_where_less_is_read_so()
   for _, case in ipairs { { 8, 64, 1 }, { 64, 64, 1 }, { 256, 64, 2 }, { 4096, 64, 8 }, { 300, 1, 8 }, { 99, 1, 2 } } do

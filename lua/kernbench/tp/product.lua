@@ -50,7 +50,7 @@ local WIDEST = 4096 -- columns at a time
 local KEPT, HELD = 6 << 20, 4 << 20 -- bytes in TCM: of w as a whole, of the rows of x if w is not kept
 local PIECE = 1 << 20 -- of x or w, and of sums
 local FEW = 2 * STEP -- rows
-local SLABS = 4 -- of few rows: with more, there is less to wait for at the end, and more to command
+local SLABS = 4 -- of few rows, if w is small: with more there is less to wait for at the end, and more to command
 local EARLY = 128 << 10 -- bytes of x that are loaded before w
 
 -- Largest multiple of `unit` up to n, at least one; smallest from n on.
@@ -74,9 +74,9 @@ local function group_of(rows, n, readers)
 end
 
 --- How the PEs of a cube cut a product of rows x K by K x n: groups of so many share out rows; then `height` rows by
---- `inner` by `width` columns at a time. Few rows are copied in slabs of `slab` columns, (K / slab, rows, slab), one
---- in each slice, so that PEs which multiply by other pieces along K read other slices; of more rows PEs begin at
---- different ones.
+--- `inner` by `width` columns at a time. Few rows are copied in slabs of `slab` columns, (K / slab, rows, slab), each
+--- in slices of its own, so that PEs which multiply by other pieces along K read other slices; of more rows PEs begin
+--- at different ones.
 ---@param rows integer
 ---@param K integer
 ---@param n integer columns that a PE holds
@@ -87,7 +87,8 @@ function M.blocks(rows, K, n, item, readers)
   local group, few = group_of(rows, n, readers), rows <= FEW
   local width, columns, own = math.min(n, WIDEST), group * n, -(-rows // group)
   local keep = K * columns * item <= KEPT
-  local slab = few and up(-(-K // math.min(SLABS, readers)), 2 * STEP) or K
+  local slabs = K * columns * item <= PIECE and math.min(SLABS, readers) or readers
+  local slab = few and up(-(-K // slabs), 2 * STEP) or K
   local most = down(math.min(PIECE // (width * item), PIECE // (STEP * item)), 2 * STEP)
   local inner = -(-slab // -(-slab // most)) -- as even as possible
   if inner < K then inner = up(inner, 2 * STEP) end
@@ -121,9 +122,9 @@ local function spread(x, cubes, blocks, K)
   local count = -(-K // blocks.slab) * blocks.rows * blocks.slab
   local copies = torch().empty({ count }, { dtype = x.dtype,
     dp = torch().DPPolicy { cube = "replicate", num_cubes = cubes, pe = "row_wise", pad = true } })
-  local slabs = blocks.slab < K and blocks.rows * -(-K // blocks.slab) -- each is moved as a whole
+  local units = blocks.slab < K and blocks.rows * -(-K // blocks.slab) -- each is moved as a whole
   torch().launch { name = "spread", kernel = kernels.spread,
-    pes = slabs and M.first_pes(cubes, math.min(slabs, runtime.machine.pes)) or copies.shards,
+    pes = units and M.first_pes(cubes, math.min(units, runtime.machine.pes)) or copies.shards,
     args = { x, copies, blocks, K, tensors.item_size(x.dtype) } }
   return copies
 end
