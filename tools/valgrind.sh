@@ -7,6 +7,9 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=tools/lib.sh
 . "$root/tools/lib.sh"
 
+KB_VALGRIND=1 # tests that measure memory ask for it
+export KB_VALGRIND
+
 need run test valgrind
 need_compiler
 build release
