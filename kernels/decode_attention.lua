@@ -15,6 +15,7 @@
 --
 -- With several ranks, `out` is (users x heads, D + 2) in f32: states (ol, m) side by side. The ranks gather them as
 -- (ranks, users x heads, D + 2), of which merge_ranks makes the attention.
+local shapes = require "kernbench.shape"
 local softmax = require "kernels.online_softmax"
 local tl = require "kernbench.tl"
 
@@ -264,12 +265,11 @@ end
 
 -- What there is to know about the queries.
 local function about_of(q, keys, lengths, options)
-  local heads, groups, count = options.heads or q.global_shape[2], keys.shape[3], 1
-  for _, extent in ipairs(q.global_shape) do count = count * extent end
+  local heads, groups = options.heads or q.global_shape[2], keys.shape[3]
   tl.static_assert(heads % groups == 0, ("decode_attention: %d heads of queries cannot share %d heads of keys evenly")
     :format(heads, groups))
-  return { q = q:whole(), pitch = count // #lengths, heads = heads, per = heads // groups, d = keys.shape[5],
-    lengths = lengths, rank = options.rank or 0, world = options.world or 1 }
+  return { q = q:whole(), pitch = shapes.numel(q.global_shape) // #lengths, heads = heads, per = heads // groups,
+    d = keys.shape[5], lengths = lengths, rank = options.rank or 0, world = options.world or 1 }
 end
 
 --- The attention, merged within the SIP. Rings as of `plan`, which has the PEs that hold the cache.

@@ -2,6 +2,7 @@
 --- a model has thousands of tensors on hundreds of PEs, and few placements.
 local dp = require "kernbench.dp"
 local fail = require("kernbench.core").raise
+local shapes = require "kernbench.shape"
 
 local M = {}
 
@@ -73,12 +74,6 @@ function Placement:masks()
   return self.holders
 end
 
-local function count(extents)
-  local n = 1
-  for _, extent in ipairs(extents) do n = n * extent end
-  return n
-end
-
 local function describe(placement, sip, item)
   local shape, flat, shards = placement.shape, placement.flat, {}
   for i = 1, #flat, 3 do
@@ -86,7 +81,7 @@ local function describe(placement, sip, item)
     local offset = 0
     for d = 1, #shape do offset = offset * shape[d] + piece.start[d] end
     shards[#shards + 1] = { sip = sip, cube = flat[i], pe = flat[i + 1], start = piece.start,
-      extent = piece.extent, offset_bytes = offset * item, nbytes = count(piece.extent) * item }
+      extent = piece.extent, offset_bytes = offset * item, nbytes = shapes.numel(piece.extent) * item }
   end
   return setmetatable(shards, { shards_of = placement, sip = sip, __newindex = function()
     fail("t.shards is shared by all tensors that lie alike; change a copy of it")

@@ -5,6 +5,7 @@
 local fail = require("kernbench.core").raise
 local np = require "kernbench.np"
 local runtime = require "kernbench.runtime"
+local shapes = require "kernbench.shape"
 
 local M = {}
 
@@ -37,12 +38,6 @@ end
 
 function M.is_tensor(value)
   return getmetatable(value) == Tensor
-end
-
-local function count(shape)
-  local n = 1
-  for _, extent in ipairs(shape) do n = n * extent end
-  return n
 end
 
 --- "(128, 256)", "(128,)"
@@ -186,7 +181,7 @@ function Tensor:free()
 end
 
 function Tensor:numel()
-  return count(self.shape)
+  return shapes.numel(self.shape)
 end
 
 function Tensor:__close()

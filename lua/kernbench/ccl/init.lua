@@ -13,6 +13,7 @@ local config = require "kernbench.ccl.config"
 local core = require "kernbench.core"
 local plan = require "kernbench.ccl.plan"
 local runtime = require "kernbench.runtime"
+local shapes = require "kernbench.shape"
 local tl = require "kernbench.tl"
 local topologies = require "kernbench.ccl.topologies"
 local yaml = require "kernbench.core.yaml"
@@ -149,15 +150,9 @@ local function check_rows(collective, ...)
   end
 end
 
-local function count(ptr)
-  local n = 1
-  for _, extent in ipairs(ptr.shape) do n = n * extent end
-  return n
-end
-
 -- Input and output of a collective that has both.
 local function check_sizes(collective, world, x, out)
-  local n, m = count(x), count(out)
+  local n, m = shapes.numel(x.shape), shapes.numel(out.shape)
   local fits = collective == "all_gather" and m == n * world or collective == "reduce_scatter" and n == m * world
     or collective == "all_to_all" and n == m and n % world == 0
   if not fits or x.dtype ~= out.dtype then

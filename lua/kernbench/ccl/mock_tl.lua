@@ -4,6 +4,7 @@
 -- Types and rounding are those of the device: operations round once, the wider type wins, a Lua number
 -- takes the tile's type.
 local np = require "kernbench.np"
+local shapes = require "kernbench.shape"
 
 local M = {}
 
@@ -251,17 +252,11 @@ local function is_whole(shape, stride)
   return true
 end
 
-local function count(shape)
-  local n = 1
-  for _, extent in ipairs(shape) do n = n * extent end
-  return n
-end
-
 -- A block in one row, if it is contiguous.
 local function simplified(pointer, shape, stride)
   local is = stride or #shape == #pointer.shape and pointer.strides
   if not is or is_whole(shape, is) then
-    return { count(shape) }, { 1 }
+    return { shapes.numel(shape) }, { 1 }
   end
   return shape, is
 end
@@ -346,6 +341,6 @@ function M.new(host)
   end })
 end
 
-M.tile, M.count = tile, count
+M.tile = tile
 
 return M

@@ -13,6 +13,7 @@
 --   the rings it sends to and receives from, and the argument holds.
 -- * Going up or down a tree, messages flow in one direction, and trees have no cycles.
 -- * A step begins where the one before has consumed all it was sent.
+local shapes = require "kernbench.shape"
 local tl = require "kernbench.tl"
 
 local M = {}
@@ -33,9 +34,7 @@ local BUDGET = 6 * 1024 * 1024 -- bytes of TCM that a collective may keep tiles 
 ---@param ptr Pointer
 ---@return integer
 function M.count(ptr)
-  local n = 1
-  for _, extent in ipairs(ptr.shape) do n = n * extent end
-  return n
+  return shapes.numel(ptr.shape)
 end
 
 local NOTHING = {} -- no pieces, or no tiles; never changed

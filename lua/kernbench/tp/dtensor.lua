@@ -12,6 +12,7 @@ local dist = require "kernbench.distributed"
 local kernels = require "kernbench.tp.kernels"
 local placements = require "kernbench.tp.placements"
 local product = require "kernbench.tp.product"
+local shapes = require "kernbench.shape"
 local tensors = require "kernbench.tensor"
 
 local M = { Shard = placements.Shard, Replicate = placements.Replicate, Partial = placements.Partial }
@@ -55,9 +56,7 @@ function Mesh:size(dim)
   if dim then
     return self.shape[dim + 1]
   end
-  local n = 1
-  for _, extent in ipairs(self.shape) do n = n * extent end
-  return n
+  return shapes.numel(self.shape)
 end
 
 -- Ranks of the lines along dimension d: those that differ in that coordinate only.

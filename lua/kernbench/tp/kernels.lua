@@ -2,6 +2,7 @@
 --
 -- Activations are (rows, columns), row-major, in one piece or cut by rows over PEs; kernels reach all of one by
 -- ptr:whole(). Weights are cut by columns over all PEs.
+local shapes = require "kernbench.shape"
 local tl = require "kernbench.tl"
 
 local M = {}
@@ -212,9 +213,7 @@ end
 
 --- x = x + bias: every PE its rows. x: (..., N), cut by rows; bias: (N), a copy in every cube.
 function M.add_bias(x, bias, N, item)
-  local count = 1
-  for _, extent in ipairs(x.shape) do count = count * extent end
-  local b, rows, some = tl.load(bias), count // N, math.max(1, MOST // (N * item))
+  local b, rows, some = tl.load(bias), shapes.numel(x.shape) // N, math.max(1, MOST // (N * item))
   for row = 0, rows - 1, some do
     tl.store(x + row * N, tl.load(x + row * N, { math.min(some, rows - row), N }) + b)
   end

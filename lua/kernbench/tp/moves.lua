@@ -5,18 +5,13 @@
 local core = require "kernbench.core"
 local kernels = require "kernbench.tp.kernels"
 local product = require "kernbench.tp.product"
+local shapes = require "kernbench.shape"
 local tensors = require "kernbench.tensor"
 
 local M = {}
 
 local function torch()
   return require "kernbench.torch"
-end
-
-local function extent_of(shape, first, last)
-  local n = 1
-  for d = first, last do n = n * shape[d] end
-  return n
 end
 
 --- The shape with another extent in dimension d.
@@ -57,10 +52,10 @@ function M.slice(name, x, d, index, count)
   local shape = M.with(x.shape, d, M.part(x.shape, d, count))
   local out = product.empty(shape, x.dtype)
   if d == 1 then
-    local row = extent_of(shape, 2, #shape)
+    local row = shapes.numel(shape, 2)
     return run(name, kernels.slice, x, out, { columns = row, width = row, skip = index * shape[1] * row })
   end
-  local columns = extent_of(shape, d, #shape)
+  local columns = shapes.numel(shape, d)
   return run(name, kernels.slice, x, out, { columns = columns, width = count * columns, skip = index * columns })
 end
 
@@ -71,7 +66,7 @@ function M.split(x, d, count)
   if d == 1 then
     return x
   end
-  local view = { count = count, rows = extent_of(shape, 1, d - 1), columns = extent_of(shape, d, #shape) }
+  local view = { count = count, rows = shapes.numel(shape, 1, d - 1), columns = shapes.numel(shape, d) }
   return run("split", kernels.split, x, product.empty(M.with(shape, 1, count * shape[1]), x.dtype), view)
 end
 
@@ -83,7 +78,7 @@ function M.merge(name, parts, d, count)
   if d == 1 then
     return parts
   end
-  local view = { count = count, rows = extent_of(shape, 1, d - 1), columns = extent_of(shape, d, #shape) }
+  local view = { count = count, rows = shapes.numel(shape, 1, d - 1), columns = shapes.numel(shape, d) }
   return run(name, kernels.merge, parts, product.empty(M.with(shape, d, count * shape[d]), parts.dtype), view)
 end
 
@@ -92,9 +87,9 @@ end
 function M.place(x, d, index, count)
   local shape = M.with(x.shape, d, count * x.shape[d])
   local out = product.empty(shape, x.dtype)
-  local columns = extent_of(x.shape, d, #x.shape)
+  local columns = shapes.numel(x.shape, d)
   if d == 1 then
-    local row = extent_of(shape, 2, #shape)
+    local row = shapes.numel(shape, 2)
     return run("place", kernels.place, x, out, { columns = row, width = row, first = index * x.shape[1],
       rows = x.shape[1] })
   end
@@ -109,7 +104,7 @@ end
 
 ---@return Tensor
 function M.copy(x)
-  local row = extent_of(x.shape, 2, #x.shape)
+  local row = shapes.numel(x.shape, 2)
   return run("copy", kernels.slice, x, product.empty(x.shape, x.dtype), { columns = row, width = row, skip = 0 })
 end
 

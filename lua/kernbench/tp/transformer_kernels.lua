@@ -2,6 +2,7 @@
 --
 -- Activations are [sequence, batch, ...] or (rows, ...), in one piece or cut by rows over PEs; kernels reach all of
 -- one by ptr:whole(). They compute in f32.
+local shapes = require "kernbench.shape"
 local tl = require "kernbench.tl"
 
 local M = {}
@@ -13,12 +14,6 @@ local function own_rows(x)
   local shape, per = x.global_shape, 1
   for d = 2, #shape - 1 do per = per * shape[d] end
   return x.offset[1] * per, x.shape[1] * per, shape[#shape]
-end
-
-local function numel(shape)
-  local n = 1
-  for _, extent in ipairs(shape) do n = n * extent end
-  return n
 end
 
 -- This PE among those of the launch, which is on all of a SIP, and their number.
@@ -97,7 +92,7 @@ end
 --- out = gelu(x), over all PEs.
 function M.gelu(x, out)
   local n = x.global_shape[#x.global_shape]
-  each_share(numel(x.global_shape) // n, n, function(row, count, column, columns)
+  each_share(shapes.numel(x.global_shape) // n, n, function(row, count, column, columns)
     local y = gelu(tl.cast(tl.load(x:whole() + row * n + column, { count, columns }, nil, { n, 1 }), "f32"))
     tl.store_async(out:whole() + row * n + column, tl.cast(y, out.dtype), { n, 1 })
   end)
@@ -106,7 +101,7 @@ end
 --- out = silu(gate) up, over all PEs. x: rows of 2 n, the gate before the other half; out: rows of n.
 function M.swiglu(x, out)
   local n = out.global_shape[#out.global_shape]
-  each_share(numel(out.global_shape) // n, n, function(row, count, column, columns)
+  each_share(shapes.numel(out.global_shape) // n, n, function(row, count, column, columns)
     local at = x:whole() + row * 2 * n + column
     local gate = tl.load_async(at, { count, columns }, nil, { 2 * n, 1 })
     local up = tl.load_async(at + n, { count, columns }, nil, { 2 * n, 1 })
