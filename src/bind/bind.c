@@ -73,8 +73,7 @@ void kb_push_where(lua_State *L)
     lua_pushliteral(L, "");
 }
 
-/* Push " [where, t=...]" of the process that runs, or "". */
-static void push_place(lua_State *L, const kb_co *co)
+void kb_push_place(lua_State *L, const kb_co *co)
 {
     if (!co) {
         lua_pushliteral(L, "");
@@ -94,7 +93,7 @@ int kb_error(lua_State *L, const char *format, ...)
     va_start(args, format);
     lua_pushvfstring(L, format, args);
     va_end(args);
-    push_place(L, co && co->proc->kind == KB_PROC_KERNEL ? co : NULL);
+    kb_push_place(L, co && co->proc->kind == KB_PROC_KERNEL ? co : NULL);
     lua_concat(L, 3);
     lua_error(L);
     __builtin_unreachable(); /* lua_error is not declared so */
@@ -104,7 +103,7 @@ int kb_raise(lua_State *L, const kb_err *err)
 {
     kb_push_where(L);
     lua_pushstring(L, err->text);
-    push_place(L, kb_co_current(L));
+    kb_push_place(L, kb_co_current(L));
     lua_concat(L, 3);
     lua_error(L);
     __builtin_unreachable();

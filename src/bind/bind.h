@@ -46,6 +46,9 @@ int kb_error(lua_State *L, const char *format, ...) __attribute__((noreturn));
 /* Push "file:line: " of that line, or nothing but an empty string. */
 void kb_push_where(lua_State *L);
 
+/* Push " [where, t=...]" of a coroutine's process, or an empty string if there is none. */
+void kb_push_place(lua_State *L, const kb_co *co);
+
 /* What the value at `index` is, for messages: "number", "tile", "pointer". */
 const char *kb_typename(lua_State *L, int index);
 

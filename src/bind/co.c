@@ -193,10 +193,7 @@ static const char *describe_error(kb_co *co)
     lua_xmove(co->L, L, 1);
     make_text(L);
     if (!strstr(lua_tostring(L, -1), " ns]")) { /* not raised with its place */
-        char where[80], place[128];
-        kb_proc_where(co->proc, where, sizeof where);
-        snprintf(place, sizeof place, " [%s, t=%.3f ns]", where, kb_time_ns(kb_proc_now(co->proc)));
-        lua_pushstring(L, place);
+        kb_push_place(L, co);
         lua_concat(L, 2);
     }
     push_traceback(L, co->L, lua_tostring(L, -1));

@@ -155,6 +155,21 @@ typedef struct kb_gemm_tile {
 } kb_gemm_tile;
 
 kb_gemm_tile kb_pe_gemm_tile(const kb_machine *m);
+/* Time of one tile; `last` tiles of an accumulation pay the pipeline depth. */
+kb_time kb_pe_gemm_time(const kb_machine *m, kb_gemm_tile tile, uint32_t element_bytes, bool last);
+/* Peak multiply-accumulates per second, for operands of that size. */
+double kb_pe_gemm_peak(const kb_machine *m, uint32_t element_bytes);
+
+/* Time of `elements` at `passes` per element, plus the tree of a reduction. */
+kb_time kb_pe_math_time(const kb_machine *m, uint64_t elements, uint32_t passes,
+                        uint32_t element_bytes, bool reduction);
+
+/* Whole cycles of the vector engine's clock that fit into the time. */
+uint64_t kb_pe_cycles(const kb_machine *m, kb_time time);
+
+/* Lanes times cycles that fit into the time; lanes are those for 16-bit elements. */
+double kb_pe_math_lane_cycles(const kb_machine *m, kb_time busy);
+
 /* Bring the read port of TCM, pe_gemm and the count of multiply-accumulates up to now, before
  * reading them. */
 void kb_pe_settle(kb_pe *pe);
@@ -170,21 +185,6 @@ static inline kb_time kb_pe_claim_fetch(kb_pe *pe, kb_time time, uint64_t bytes)
 {
     return kb_link_claim(kb_pe_fetch_port(pe), pe->m->sim->now, time, bytes);
 }
-
-/* Time of one tile; `last` tiles of an accumulation pay the pipeline depth. */
-kb_time kb_pe_gemm_time(const kb_machine *m, kb_gemm_tile tile, uint32_t element_bytes, bool last);
-/* Peak multiply-accumulates per second, for operands of that size. */
-double kb_pe_gemm_peak(const kb_machine *m, uint32_t element_bytes);
-
-/* Time of `elements` at `passes` per element, plus the tree of a reduction. */
-kb_time kb_pe_math_time(const kb_machine *m, uint64_t elements, uint32_t passes,
-                        uint32_t element_bytes, bool reduction);
-
-/* Whole cycles of the vector engine's clock that fit into the time. */
-uint64_t kb_pe_cycles(const kb_machine *m, kb_time time);
-
-/* Lanes times cycles that fit into the time; lanes are those for 16-bit elements. */
-double kb_pe_math_lane_cycles(const kb_machine *m, kb_time busy);
 
 uint64_t kb_pe_tcm_user_bytes(const kb_machine *m);
 uint64_t kb_pe_tcm_reserved_bytes(const kb_machine *m);
