@@ -1,25 +1,22 @@
 #include "base/arena.h"
 
 #include <sanitizer/asan_interface.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/err.h"
+#include "base/large.h"
 
-enum { LINE = 64, FIRST_BYTES = 16 << 10, LARGE_BYTES = 2 << 20 };
+enum { LINE = 64, FIRST_BYTES = 16 << 10 };
 
 /* Its first line holds the link. */
 static void add_chunk(kb_arena *arena, size_t least)
 {
     size_t bytes = arena->chunk_bytes ? arena->chunk_bytes : FIRST_BYTES;
-    if (bytes < LARGE_BYTES) arena->chunk_bytes = 2 * bytes;
+    if (bytes < KB_LARGE_PAGE) arena->chunk_bytes = 2 * bytes;
     if (bytes < least + LINE) bytes = least + LINE;
-    bool large = bytes >= LARGE_BYTES;
-    if (large) bytes = (bytes + LARGE_BYTES - 1) / LARGE_BYTES * LARGE_BYTES;
-    char *chunk = kb_or_die(aligned_alloc(large ? LARGE_BYTES : LINE, bytes), bytes);
-    if (large) madvise(chunk, bytes, MADV_HUGEPAGE);
+    void *made = bytes < KB_LARGE_PAGE ? aligned_alloc(LINE, bytes) : kb_large_alloc(bytes);
+    char *chunk = kb_or_die(made, bytes);
     *(void **)chunk = arena->chunks;
     arena->chunks = chunk;
     arena->at = chunk + LINE;

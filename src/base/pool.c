@@ -2,13 +2,13 @@
 
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/err.h"
+#include "base/large.h"
 
 enum {
-    FIRST_BYTES = 64 << 10, /* of the first chunk; each is twice as large as the one before, */
-    LARGE_BYTES = 2 << 20,  /* up to a large page */
+    FIRST_BYTES = 64 << 10, /* of the first chunk; each is twice as large as the one before, up
+                             * to a large page */
     FEWEST = 4,             /* blocks in a chunk */
     ALIGN = 16,
     LINE = 64 /* before the first block of a chunk, so that blocks may begin with one */
@@ -76,24 +76,14 @@ void kb_pool_each_taken(kb_pool *pool, void (*visit)(void *block))
     free(spare);
 }
 
-/* Large chunks lie on large pages: what is spread over a machine of many PEs would else miss the
- * translation cache at every access. */
-static chunk *allocate(size_t bytes)
-{
-    if (bytes < LARGE_BYTES) return malloc(bytes);
-    chunk *c = aligned_alloc(LARGE_BYTES, bytes);
-    if (c) madvise(c, bytes, MADV_HUGEPAGE);
-    return c;
-}
-
 bool kb_pool_try_grow(kb_pool *pool)
 {
     size_t bytes = pool->chunk_bytes, least = 2 * LINE + FEWEST * pool->block_size;
     if (bytes < least) bytes = least;
-    chunk *c = allocate(bytes);
+    chunk *c = bytes < KB_LARGE_PAGE ? malloc(bytes) : kb_large_alloc(bytes);
     if (!c) return false;
     link_blocks(pool, c, bytes);
-    if (pool->chunk_bytes < LARGE_BYTES) pool->chunk_bytes *= 2;
+    if (pool->chunk_bytes < KB_LARGE_PAGE) pool->chunk_bytes *= 2;
     return true;
 }
 
