@@ -3,6 +3,7 @@
 local lu = require "luaunit"
 local core = require "kernbench.core"
 local runtime = require "kernbench.runtime"
+local torch = require "kernbench.torch"
 
 local M = {}
 
@@ -20,6 +21,12 @@ function M.watched(fn)
     coroutines[coroutine.running()] = true
     return fn(...)
   end
+end
+
+--- Launch a watched kernel on these tensors, and wait.
+function M.launch(kernel, ...)
+  torch.launch("k", M.watched(kernel), ...)
+  torch.accelerator.synchronize()
 end
 
 -- No simulation is open and no coroutine of one lives; collects everything that can be.

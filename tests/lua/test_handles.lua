@@ -5,14 +5,8 @@ local np = require "kernbench.np"
 local tl = require "kernbench.tl"
 local torch = require "kernbench.torch"
 
-local simulate = helper.simulate
+local launch, simulate = helper.launch, helper.simulate
 local ONE_PE = { topology = "one_pe" }
-
--- Run the kernel on these tensors and wait.
-local function launch(kernel, ...)
-  torch.launch("k", helper.watched(kernel), ...)
-  torch.accelerator.synchronize()
-end
 
 local TestHandles = {}
 

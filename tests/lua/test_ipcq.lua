@@ -8,7 +8,7 @@ local runtime = require "kernbench.runtime"
 local tl = require "kernbench.tl"
 local torch = require "kernbench.torch"
 
-local simulate = helper.simulate
+local launch, simulate = helper.launch, helper.simulate
 
 -- A vector of n elements for each of the first `count` PEs of cube 0: `element(pe, i)`.
 local function vectors(count, n, dtype)
@@ -18,11 +18,6 @@ end
 
 local function install(plan)
   runtime.engine:install_ipcq(plan)
-end
-
-local function launch(kernel, ...)
-  torch.launch("k", helper.watched(kernel), ...)
-  torch.accelerator.synchronize()
 end
 
 -- Everybody passes its vector around the whole ring and adds what comes.
